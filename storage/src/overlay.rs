@@ -15,6 +15,9 @@ use crate::keyspace::KeyspaceId;
 use crate::range::KeyRange;
 use crate::read::rest_after;
 
+#[cfg(test)]
+mod tests;
+
 /// What one pending write costs in memory beside its key and value, roughly.
 const WRITE_OVERHEAD_BYTES: usize = 64;
 

@@ -101,6 +101,9 @@ impl Overlay {
                 }
             }
         }
+        // An engine creates every keyspace it is handed: undone writes must not leave one behind.
+        let all = &mut self.changes.keyspaces;
+        all.retain(|pending| !pending.ranges.is_empty() || !pending.writes.is_empty());
         self.bytes = mark.bytes;
     }
 

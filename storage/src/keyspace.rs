@@ -23,6 +23,11 @@ pub struct Keyspace {
 }
 
 impl Keyspace {
+    /// Its number in this opened store, by which engines know it.
+    pub fn id(&self) -> KeyspaceId {
+        self.id
+    }
+
     /// The name it was asked for by.
     pub fn name(&self) -> &str {
         &self.name

@@ -76,6 +76,12 @@ impl KeyspaceNames {
             .ok_or_else(|| Error::InvalidArgument("a keyspace of another store".into()))
     }
 
+    /// How many names there can be.
+    #[cfg(feature = "rocksdb")]
+    pub(crate) fn len_max(&self) -> usize {
+        self.len_max
+    }
+
     pub(crate) fn intern(&self, name: &str) -> Result<Keyspace> {
         check_name(name)?;
         let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);

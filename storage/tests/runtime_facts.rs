@@ -194,13 +194,13 @@ async fn poll_once<F: Future>(future: &mut Pin<&mut F>) {
 
 /// Polls `future` once, in its runtime, and blocks until it is worth polling again.
 async fn poll_until_woken<F: Future>(future: &mut Pin<&mut F>) {
-    struct Sender(mpsc::Sender<()>);
+    struct Sender(mpsc::SyncSender<()>);
     impl Wake for Sender {
         fn wake(self: Arc<Self>) {
-            let _ = self.0.send(());
+            let _ = self.0.try_send(());
         }
     }
-    let (sender, woken) = mpsc::channel();
+    let (sender, woken) = mpsc::sync_channel(1);
     let waker = Waker::from(Arc::new(Sender(sender)));
     if future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
         woken.recv().unwrap();

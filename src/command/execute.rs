@@ -48,8 +48,8 @@ pub fn execute_read(
     let reply_start = out.len_bytes();
     let mut done = 0;
     prefetch(reader, environment, &mut state, requests);
-    for (command, args) in requests {
-        state.next_command();
+    for (position, (command, args)) in requests.iter().enumerate() {
+        state.begin_command(position);
         let db = DbReader::new(reader, &mut state, environment.db);
         let mut context = ReadContext { db, server: environment.server };
         let mark = out.mark();
@@ -84,7 +84,6 @@ pub fn execute_write(
     let reply_start = out.len_bytes();
     let mut done = 0;
     for (command, args) in requests {
-        state.next_command();
         let mark = out.mark();
         let outcome = match command.run {
             Run::Read(run) => {
@@ -146,7 +145,7 @@ pub fn refuse(fail: &Fail, server: &ServerState, out: &mut Encoder) {
 fn prefetch(
     reader: &dyn Reader,
     environment: &Environment<'_>,
-    state: &mut RunState<'_>,
+    state: &mut RunState,
     requests: &[Request],
 ) {
     let keys = requests
@@ -157,12 +156,7 @@ fn prefetch(
     let _ = state.prefetch(reader, environment.db, keys);
 }
 
-fn reply_failure(
-    outcome: Result<(), Fail>,
-    mark: Mark,
-    server: &ServerState,
-    out: &mut Encoder,
-) {
+fn reply_failure(outcome: Result<(), Fail>, mark: Mark, server: &ServerState, out: &mut Encoder) {
     if let Err(fail) = outcome {
         out.truncate_to(mark);
         refuse(&fail, server, out);
@@ -175,7 +169,7 @@ fn misplaced(command: &Command) -> Fail {
 
 /// Adds what a run counted to the server's counters: once a run rather than once a command, since
 /// all threads share them.
-fn count(state: &RunState<'_>, server: &ServerState, commands: usize) {
+fn count(state: &RunState, server: &ServerState, commands: usize) {
     let stats = &server.stats;
     stats.commands_processed.fetch_add(commands as u64, Relaxed);
     for (counter, count) in [

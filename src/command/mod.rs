@@ -16,6 +16,7 @@ mod args;
 mod client;
 mod connection;
 mod context;
+mod decimal;
 mod docs;
 mod execute;
 mod expire;
@@ -35,11 +36,11 @@ mod table;
 pub use context::{ConnectionContext, ReadContext, WriteContext};
 pub use docs::commands_markdown;
 pub use execute::{
-    Environment, REPLY_BYTES_PER_RUN_MAX, Request, execute_read, execute_read, execute_write, refuse,
+    Environment, REPLY_BYTES_PER_RUN_MAX, Request, execute_read, execute_write, refuse,
     run_connection,
 };
 pub use fail::Fail;
-pub use server_state::{ServerState, Settings, ShutdownRequest, Stats};
+pub use server_state::{REDIS_VERSION, ServerState, Settings, ShutdownRequest, Stats};
 pub use session::Session;
-pub use spec::{Command, Flags, Group, KeySpec, Run};
+pub use spec::{Command, ConnectionFn, Flags, Group, KeySpec, ReadFn, Run, WriteFn};
 pub use table::{admit, all, find, lookup};

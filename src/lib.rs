@@ -1,1 +1,3 @@
+//! Pontoon: a Redis-compatible server over durable, ordered storage.
 
+pub mod resp;

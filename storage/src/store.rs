@@ -1,34 +1,581 @@
-//! stub: signatures
+//! The store: the cloneable async handle that users hold.
+
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::batch::WriteBatch;
+use crate::bridge::Deadline;
+use crate::core::{Core, checkpoint};
+use crate::engine::{Page, PageLimit};
 use crate::error::{Error, Result};
 use crate::keyspace::Keyspace;
+use crate::lane::call::{OnTransaction, OnView, ReadCall, Reply, refuse_nested};
+use crate::lane::read::{ReadEnv, ReadWork};
+use crate::lane::write::WriteWork;
+use crate::lane::{Admission, Lane, Work};
+use crate::metrics::Stats;
+use crate::options::{CallOptions, Durability, OnFull, Options, ReadLane};
+use crate::range::{IntoBytes, KeyRange};
+use crate::read::{Reader, ScanOptions};
+use crate::scan::{Scan, later_lane};
+use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
-use crate::view::View;
+use crate::view::{View, own};
 
-/// The async handle.
+/// What one operation weighs in a queue beside its keys and values, in bytes.
+const OPERATION_BYTES: usize = 128;
+
+/// Durable, ordered key-value storage, for async programs. Cheap to clone; every clone is the same
+/// store.
+///
+/// # Futures
+/// Nothing happens before a future is first polled. Dropped before its operation has started, the
+/// operation never runs; dropped while it runs, it finishes, and a write may be durable.
+///
+/// # Dropping
+/// When the last handle, snapshot and scan is dropped without [`close`](Store::close), the store
+/// closes in the background and blocks no async thread; opening its directory again in this process
+/// waits for that. A process that exits first leaves what a crash would leave.
+///
+/// # Panics
+/// A panic in a closure is [`Error::Panicked`] for that call alone, unless the program is built with
+/// `panic = "abort"`, which ends it.
+///
+/// ```
+/// # fn main() -> pontoon_storage::Result<()> {
+/// # futures::executor::block_on(async {
+/// use pontoon_storage::{Options, Store};
+///
+/// let store = Store::open(Options::in_memory()).await?;
+/// let users = store.keyspace("users")?;
+/// store.put(&users, "17", "Ada").await?;
+/// assert_eq!(store.get(&users, "17").await?.as_deref(), Some(&b"Ada"[..]));
+/// store.close().await
+/// # })
+/// # }
+/// ```
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store {
+    handle: Arc<Handle>,
+    call: CallOptions,
+}
+
+/// The users' end of the core: when it goes, the store closes.
+struct Handle {
+    core: Arc<Core>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.core.begin_close();
+    }
+}
 
 impl Store {
-    /// The keyspace called `name`; creates nothing.
-    pub fn keyspace(&self, _name: &str) -> Result<Keyspace> {
-        Err(Error::Closed)
+    /// Opens, or creates, a store, off the async thread.
+    ///
+    /// After a crash this recovers what was acknowledged, which may take long. Dropping the future
+    /// does not stop that; the store is then closed in the background.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for options that contradict each other or a directory that holds
+    /// something else; [`Error::Locked`], [`Error::WrongEngine`], [`Error::NoRuntime`],
+    /// [`Error::Unsupported`]; [`Error::Corrupted`] or [`Error::Engine`] from the engine.
+    pub async fn open(options: Options) -> Result<Store> {
+        let core = Core::open(options).await?;
+        Ok(Store { handle: Arc::new(Handle { core }), call: CallOptions::default() })
     }
-    /// Runs `f` over one snapshot, off the async thread.
-    pub async fn view<T, E, F>(&self, _f: F) -> Result<T, E>
+
+    /// The keyspace called `name`. Creates nothing: the first write does.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for a name that is empty, longer than
+    /// [`KEYSPACE_NAME_BYTES_MAX`](crate::KEYSPACE_NAME_BYTES_MAX), or not printable ASCII;
+    /// [`Error::TooLarge`] when too many have been named (see [`Options::keyspaces_max`]).
+    pub fn keyspace(&self, name: &str) -> Result<Keyspace> {
+        self.core().shared.names.intern(name)
+    }
+
+    /// This store, each call through which fails with [`Error::Deadline`] unless its operation has
+    /// started within `deadline` of being first polled. Once started, a call waits for its result.
+    #[must_use = "only calls through the returned handle have the deadline"]
+    pub fn with_deadline(&self, deadline: Duration) -> Store {
+        self.with(|call| call.deadline = Some(deadline))
+    }
+
+    /// This store, reading through `lane`.
+    #[must_use = "only calls through the returned handle use the lane"]
+    pub fn with_lane(&self, lane: ReadLane) -> Store {
+        self.with(|call| call.lane = Some(lane))
+    }
+
+    /// This store, each write through which is acknowledged as `durability` says if that is more
+    /// than the store's default. Only [`Durability::Always`] can be more.
+    #[must_use = "only writes through the returned handle have the durability"]
+    pub fn with_durability(&self, durability: Durability) -> Store {
+        self.with(|call| call.sync = durability == Durability::Always)
+    }
+
+    /// This store, with another answer to a full queue.
+    #[must_use = "only calls through the returned handle are answered so"]
+    pub fn with_on_full(&self, on_full: OnFull) -> Store {
+        self.with(|call| call.on_full = Some(on_full))
+    }
+
+    /// This store, each closure given to which counts as `bytes` in its queue: what it has captured,
+    /// which the store cannot see.
+    #[must_use = "only calls through the returned handle have the weight"]
+    pub fn with_weight(&self, bytes: usize) -> Store {
+        self.with(|call| call.weight_bytes = bytes)
+    }
+
+    /// The value of `key`.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Overloaded`], [`Error::Deadline`], [`Error::Nested`] or
+    /// [`Error::Bridge`] when it did not run; [`Error::Engine`] or [`Error::Corrupted`] from the
+    /// engine; [`Error::InvalidArgument`] for a keyspace of another store.
+    pub async fn get(&self, keyspace: &Keyspace, key: impl IntoBytes) -> Result<Option<Bytes>> {
+        let keyspace = own(keyspace, self.id())?;
+        let key = key.into_bytes();
+        let bytes = key.len() + OPERATION_BYTES;
+        let work = |reply| ReadWork::Get { keyspace, key, reply };
+        self.submit(self.read_lane(), bytes, tracing::Span::none(), work).await
+    }
+
+    /// The values of `keys`, in their order, from one snapshot.
+    ///
+    /// # Errors
+    /// As for [`get`](Store::get).
+    pub async fn get_many<K: IntoBytes>(
+        &self,
+        keyspace: &Keyspace,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Vec<Option<Bytes>>> {
+        let keyspace = keyspace.clone();
+        let keys: Vec<Bytes> = keys.into_iter().map(IntoBytes::into_bytes).collect();
+        let bytes = keys.iter().map(|key| key.len() + size_of::<Bytes>()).sum();
+        self.weighing(bytes)
+            .view(move |view| {
+                let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
+                view.get_many(&keyspace, &keys)
+            })
+            .await
+    }
+
+    /// Whether `key` is there.
+    ///
+    /// # Errors
+    /// As for [`get`](Store::get).
+    pub async fn contains(&self, keyspace: &Keyspace, key: impl IntoBytes) -> Result<bool> {
+        Ok(self.get(keyspace, key).await?.is_some())
+    }
+
+    /// Sets `key` to `value`.
+    ///
+    /// # Errors
+    /// As for [`get`](Store::get), and: [`Error::TooLarge`]; [`Error::Commit`] when the outcome is
+    /// unknown until reopened; [`Error::ReadOnly`] after such a failure.
+    pub async fn put(
+        &self,
+        keyspace: &Keyspace,
+        key: impl IntoBytes,
+        value: impl IntoBytes,
+    ) -> Result<()> {
+        let (keyspace, key, value) = (keyspace.clone(), key.into_bytes(), value.into_bytes());
+        let bytes = key.len() + value.len();
+        self.weighing(bytes).update_untraced(move |tx| tx.put(&keyspace, key, value)).await
+    }
+
+    /// Removes `key`. Removing what is not there is fine.
+    ///
+    /// # Errors
+    /// As for [`put`](Store::put).
+    pub async fn delete(&self, keyspace: &Keyspace, key: impl IntoBytes) -> Result<()> {
+        let (keyspace, key) = (keyspace.clone(), key.into_bytes());
+        self.weighing(key.len()).update_untraced(move |tx| tx.delete(&keyspace, key)).await
+    }
+
+    /// Removes every key of `range`.
+    ///
+    /// # Errors
+    /// As for [`put`](Store::put).
+    pub async fn delete_range(
+        &self,
+        keyspace: &Keyspace,
+        range: impl Into<KeyRange>,
+    ) -> Result<()> {
+        let (keyspace, range) = (keyspace.clone(), range.into());
+        self.update_untraced(move |tx| tx.delete_range(&keyspace, range)).await
+    }
+
+    /// Applies `batch`, all or nothing, in the order its writes were added.
+    ///
+    /// # Errors
+    /// As for [`put`](Store::put).
+    pub async fn write(&self, batch: WriteBatch) -> Result<()> {
+        self.weighing(batch.bytes()).update_untraced(move |tx| batch.run(tx)).await
+    }
+
+    /// Runs `f` over one snapshot, off the async thread, and returns what it returns. The snapshot
+    /// sees every write acknowledged before the call. `f` runs at most once, and may block.
+    ///
+    /// # Errors
+    /// What `f` returns, or why it did not run: as for [`get`](Store::get), and
+    /// [`Error::Panicked`]. `E` is any error type that [`Error`] converts into.
+    ///
+    /// ```
+    /// # fn main() -> pontoon_storage::Result<()> {
+    /// # futures::executor::block_on(async {
+    /// use pontoon_storage::{Error, KeyRange, Options, Reader, ScanOptions, Store};
+    ///
+    /// let store = Store::open(Options::in_memory()).await?;
+    /// let users = store.keyspace("users")?;
+    /// store.put(&users, "user:17", "Ada").await?;
+    /// let names = users.clone();
+    /// let count = store
+    ///     .view(move |view| {
+    ///         let found = view.scan(&names, KeyRange::prefix("user:"), ScanOptions::default());
+    ///         Ok::<_, Error>(found.count())
+    ///     })
+    ///     .await?;
+    /// assert_eq!(count, 1);
+    /// store.close().await
+    /// # })
+    /// # }
+    /// ```
+    pub async fn view<T, E, F>(&self, f: F) -> Result<T, E>
     where
         F: FnOnce(&View) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        Err(Error::Closed.into())
+        self.read_call(move |env| f(env.view()?)).await
     }
-    /// Runs `f` in the write lane, once, off the async thread.
-    pub async fn update<T, E, F>(&self, _f: F) -> Result<T, E>
+
+    /// Runs `f` once, in the write lane, off the async thread: a serializable read-modify-write. It
+    /// sees every write before it and no other runs meanwhile, so nothing conflicts and nothing is
+    /// retried. If it returns an error or panics, its writes are undone. Keep it short: it holds up
+    /// every other write.
+    ///
+    /// # Errors
+    /// What `f` returns, or why it did not run or commit: as for [`put`](Store::put), and
+    /// [`Error::Panicked`]. `E` is any error type that [`Error`] converts into.
+    ///
+    /// ```
+    /// # fn main() -> pontoon_storage::Result<()> {
+    /// # futures::executor::block_on(async {
+    /// use pontoon_storage::{Error, Options, Reader, Store};
+    ///
+    /// let store = Store::open(Options::in_memory()).await?;
+    /// let counters = store.keyspace("counters")?;
+    /// let hits = counters.clone();
+    /// let count = store
+    ///     .update(move |tx| {
+    ///         let old = tx.get(&hits, b"hits")?;
+    ///         let old = old.and_then(|bytes| bytes.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes);
+    ///         tx.put(&hits, b"hits", (old + 1).to_be_bytes())?;
+    ///         Ok::<_, Error>(old + 1)
+    ///     })
+    ///     .await?;
+    /// assert_eq!(count, 1);
+    /// store.close().await
+    /// # })
+    /// # }
+    /// ```
+    pub async fn update<T, E, F>(&self, f: F) -> Result<T, E>
     where
         F: FnOnce(&mut Transaction) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        Err(Error::Closed.into())
+        self.write_call(tracing::Span::current(), f).await
+    }
+
+    /// A consistent view, held across awaits until dropped.
+    ///
+    /// # Errors
+    /// As for [`get`](Store::get); [`Error::TooLarge`] when too many are held (see
+    /// [`Options::snapshots_max`]).
+    pub async fn snapshot(&self) -> Result<Snapshot> {
+        self.hold(|_| Ok(())).await.map(|(snapshot, ())| snapshot)
+    }
+
+    /// The entries of `range` as a stream over one snapshot, which is taken when the stream is first
+    /// polled.
+    ///
+    /// ```
+    /// # fn main() -> pontoon_storage::Result<()> {
+    /// # futures::executor::block_on(async {
+    /// use futures::TryStreamExt as _;
+    /// use pontoon_storage::{KeyRange, Options, ScanOptions, Store};
+    ///
+    /// let store = Store::open(Options::in_memory()).await?;
+    /// let users = store.keyspace("users")?;
+    /// for name in ["ada", "bob", "eve"] {
+    ///     store.put(&users, name, "").await?;
+    /// }
+    /// let mut last_first = store.scan(&users, "b".., ScanOptions::reversed());
+    /// let (key, _) = last_first.try_next().await?.expect("three names");
+    /// assert_eq!(&key[..], b"eve");
+    /// # drop(last_first);
+    /// # store.close().await })
+    /// # }
+    /// ```
+    pub fn scan(
+        &self,
+        keyspace: &Keyspace,
+        range: impl Into<KeyRange>,
+        options: ScanOptions,
+    ) -> Scan {
+        Scan::new(self.clone(), keyspace.clone(), range.into(), options)
+    }
+
+    /// Makes everything acknowledged so far survive a power loss.
+    ///
+    /// # Errors
+    /// As for [`put`](Store::put).
+    pub async fn sync(&self) -> Result<()> {
+        self.update_untraced(|tx| {
+            tx.require_sync();
+            Ok(())
+        })
+        .await
+    }
+
+    /// The names of the keyspaces that exist, in byte order.
+    ///
+    /// # Errors
+    /// As for [`get`](Store::get).
+    pub async fn keyspaces(&self) -> Result<Vec<String>> {
+        self.read_call(|env| env.engine()?.keyspaces()).await
+    }
+
+    /// Removes a keyspace with all that is in it, durably; `false` if there was none. Snapshots taken
+    /// before still see it. A later write creates it anew.
+    ///
+    /// # Errors
+    /// As for [`put`](Store::put).
+    pub async fn drop_keyspace(&self, keyspace: &Keyspace) -> Result<bool> {
+        let keyspace = own(keyspace, self.id())?;
+        let work = |reply| WriteWork::DropKeyspace { keyspace, reply };
+        self.submit(&self.core().write, OPERATION_BYTES, tracing::Span::current(), work).await
+    }
+
+    /// Writes a consistent copy of the store to the new directory `to`, while reads and writes go on.
+    /// It is written beside `to`, fsynced, and renamed into place, so that `to` is whole or not
+    /// there. [`Store::open`] opens it. Dropping the future does not stop it once it has started.
+    ///
+    /// # Errors
+    /// As for [`get`](Store::get); [`Error::InvalidArgument`] when `to` is there already;
+    /// [`Error::Unsupported`] for the memory engine.
+    pub async fn checkpoint(&self, to: impl Into<PathBuf>) -> Result<()> {
+        let to = to.into();
+        let name = self.core().options.engine.name().to_owned();
+        self.with_lane(ReadLane::Background)
+            .read_call(move |env| checkpoint(env.engine()?.as_ref(), &name, &to))
+            .await
+    }
+
+    /// What the store has done and holds.
+    ///
+    /// # Errors
+    /// As for [`get`](Store::get).
+    pub async fn stats(&self) -> Result<Stats> {
+        let storage = self.read_call(|env| env.engine()?.stats()).await?;
+        let core = self.core();
+        let metrics = &core.shared.metrics;
+        Ok(Stats {
+            engine: core.options.engine.name().to_owned(),
+            read: core.read.metrics.stats(core.read.queued()),
+            write: core.write.metrics.stats(core.write.queued()),
+            background: core.background.metrics.stats(core.background.queued()),
+            commits: metrics.commits.get(),
+            syncs: metrics.syncs.get(),
+            commit_micros: metrics.commit_micros.get(),
+            snapshots: core.snapshots.len() as u64,
+            read_only: core.shared.latch.get().is_some(),
+            storage,
+        })
+    }
+
+    /// Closes the store: no new work, everything accepted finishes, data is synced, its threads end,
+    /// and the directory is released, so that it can be opened again at once. Held snapshots and
+    /// scans end with [`Error::Closed`]. Closing what is closed waits, and gives the same answer.
+    /// Dropping the future does not stop it.
+    ///
+    /// # Errors
+    /// [`Error::Commit`] when the last sync failed, or a commit before it; the store is closed all
+    /// the same. [`Error::Nested`] inside a closure of this store.
+    pub async fn close(&self) -> Result<()> {
+        refuse_nested(self.id())?;
+        self.core().begin_close();
+        self.core().closed().await
+    }
+
+    pub(crate) async fn snapshot_with_page(
+        &self,
+        keyspace: Keyspace,
+        range: KeyRange,
+        reverse: bool,
+        limit: PageLimit,
+    ) -> Result<(Snapshot, Page)> {
+        let (mut snapshot, page) =
+            self.hold(move |view| view.page(&keyspace, &range, reverse, limit)).await?;
+        snapshot.store.call.lane = Some(later_lane(self.call.lane));
+        Ok((snapshot, page))
+    }
+
+    pub(crate) fn release_snapshot(&self, id: u64) {
+        let snapshots = Arc::clone(&self.core().snapshots);
+        let (reply, _) = oneshot::channel::<Result<()>>();
+        let release = Release(OnView {
+            f: move |_: &ReadEnv<'_>| {
+                snapshots.release(id);
+                Ok(())
+            },
+            reply,
+        });
+        // Refused only when the store is closing, which releases them all.
+        let _ = self.core().background.admit_uncounted(ReadWork::Call(Box::new(release)));
+    }
+
+    /// Runs `f` in the lane that this handle chose.
+    pub(crate) async fn read_call<T, E, F>(&self, f: F) -> Result<T, E>
+    where
+        F: FnOnce(&ReadEnv<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let bytes = self.call.weight_bytes + size_of::<F>() + OPERATION_BYTES;
+        let work = |reply| ReadWork::Call(Box::new(OnView { f, reply }));
+        self.submit(self.read_lane(), bytes, tracing::Span::current(), work).await
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        &self.handle.core
+    }
+
+    fn id(&self) -> u64 {
+        self.core().shared.id
+    }
+
+    fn with(&self, change: impl FnOnce(&mut CallOptions)) -> Store {
+        let mut store = self.clone();
+        change(&mut store.call);
+        store
+    }
+
+    fn weighing(&self, bytes: usize) -> Store {
+        self.with(|call| call.weight_bytes = bytes)
+    }
+
+    fn read_lane(&self) -> &Arc<Lane<ReadWork>> {
+        match self.call.lane.unwrap_or_default() {
+            ReadLane::Foreground => &self.core().read,
+            ReadLane::Background => &self.core().background,
+        }
+    }
+
+    async fn hold<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&View) -> Result<T> + Send + 'static,
+    ) -> Result<(Snapshot, T)> {
+        let store = self.clone();
+        let gate = Arc::clone(&self.core().snapshots);
+        // The handle is made inside the job: if the caller is gone, dropping it releases the view.
+        self.read_call(move |env| {
+            let view = env.new_view()?;
+            let value = f(&view)?;
+            let (id, slot) = gate.hold(view)?;
+            Ok((Snapshot::new(store, id, slot), value))
+        })
+        .await
+    }
+
+    async fn update_untraced<F>(&self, f: F) -> Result<()>
+    where
+        F: FnOnce(&mut Transaction) -> Result<()> + Send + 'static,
+    {
+        self.write_call(tracing::Span::none(), f).await
+    }
+
+    async fn write_call<T, E, F>(&self, span: tracing::Span, f: F) -> Result<T, E>
+    where
+        F: FnOnce(&mut Transaction) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let bytes = self.call.weight_bytes + size_of::<F>() + OPERATION_BYTES;
+        let (store, sync) = (self.id(), self.call.sync);
+        let f = move |tx: &mut Transaction| {
+            if sync {
+                tx.require_sync();
+            }
+            f(tx)
+        };
+        let work = |reply| WriteWork::Call(Box::new(OnTransaction::new(store, f, reply)));
+        self.submit(&self.core().write, bytes, span, work).await
+    }
+
+    /// One call, from admission to answer.
+    async fn submit<W: Work, T, E: From<Error>>(
+        &self,
+        lane: &Arc<Lane<W>>,
+        bytes: usize,
+        span: tracing::Span,
+        work: impl FnOnce(Reply<T, E>) -> W,
+    ) -> Result<T, E> {
+        refuse_nested(self.id())?;
+        let on_full = self.call.on_full.unwrap_or(self.core().options.on_full);
+        let run = |deadline: Option<Arc<Deadline>>| async move {
+            let (reply, answer) = oneshot::channel();
+            let admission = Admission { bytes, on_full, deadline, span };
+            lane.admit(admission, work(reply)).await?;
+            answer.await.map_err(|_| Error::Bridge("the thread that ran it broke off".into()))
+        };
+        match self.call.deadline {
+            None => run(None).await?,
+            Some(within) => self.race(within, |cell| run(Some(cell))).await?,
+        }
+    }
+
+    async fn race<T, F>(&self, within: Duration, run: impl FnOnce(Arc<Deadline>) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        self.core().ticker.race(within, run).await
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("options", &self.core().options).finish_non_exhaustive()
+    }
+}
+
+/// A call that runs though nobody waits for its answer.
+struct Release<C>(C);
+
+impl<F, T, E> ReadCall for Release<OnView<F, T, E>>
+where
+    OnView<F, T, E>: ReadCall,
+{
+    fn run(self: Box<Self>, env: &ReadEnv<'_>) {
+        Box::new(self.0).run(env);
+    }
+
+    fn fail(self: Box<Self>, error: Error) {
+        Box::new(self.0).fail(error);
+    }
+
+    fn is_abandoned(&self) -> bool {
+        false
     }
 }

@@ -1,53 +1,224 @@
-//! stub: signatures
+//! A transaction: reads and writes of one operation of the write lane.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
-use crate::engine::{Page, PageLimit};
+use crate::engine::{Changes, Engine, Page, PageLimit, Snapshot};
 use crate::error::{Error, Result};
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Keyspace, KeyspaceId};
+use crate::options::SizeLimits;
+use crate::overlay::{Mark, Overlay, Pending};
 use crate::range::{IntoBytes, KeyRange};
 use crate::read::Reader;
+use crate::view::{get_many, own};
 
-/// Reads and writes of one operation of the write lane.
-pub struct Transaction {}
+/// Reads and writes of one operation, which sees its own writes and those of every operation before
+/// it: what [`Store::update`](crate::Store::update) gives to its closure. Read it through [`Reader`].
+///
+/// Nothing reaches the engine until the closure has returned `Ok`; the writes then become one atomic
+/// part of the drain's batch.
+pub struct Transaction {
+    base: Base,
+    store: u64,
+    limits: SizeLimits,
+    overlay: Overlay,
+    begun: Mark,
+    sync: bool,
+}
 
 impl Transaction {
     /// Sets `key` to `value`.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when the key, the value or what this operation has written so far is over
+    /// its limit; [`Error::InvalidArgument`] for a keyspace of another store.
     pub fn put(
         &mut self,
-        _ks: &Keyspace,
-        _key: impl IntoBytes,
-        _value: impl IntoBytes,
+        keyspace: &Keyspace,
+        key: impl IntoBytes,
+        value: impl IntoBytes,
     ) -> Result<()> {
-        Err(Error::Closed)
+        let (key, value) = (key.into_bytes(), value.into_bytes());
+        self.limits.check_key(&key)?;
+        self.limits.check_value(&value)?;
+        let keyspace = own(keyspace, self.store)?;
+        self.limits.check_transaction(self.bytes() + key.len() + value.len())?;
+        self.overlay.put(keyspace, key, value);
+        Ok(())
     }
-    /// Removes `key`; removing what is not there is fine.
-    pub fn delete(&mut self, _ks: &Keyspace, _key: impl IntoBytes) -> Result<()> {
-        Err(Error::Closed)
+
+    /// Removes `key`. Removing what is not there is fine.
+    ///
+    /// # Errors
+    /// As for [`put`](Transaction::put).
+    pub fn delete(&mut self, keyspace: &Keyspace, key: impl IntoBytes) -> Result<()> {
+        let key = key.into_bytes();
+        self.limits.check_key(&key)?;
+        let keyspace = own(keyspace, self.store)?;
+        self.limits.check_transaction(self.bytes() + key.len())?;
+        self.overlay.delete(keyspace, key);
+        Ok(())
     }
-    /// Removes every key of `range`.
-    pub fn delete_range(&mut self, _ks: &Keyspace, _range: impl Into<KeyRange>) -> Result<()> {
-        Err(Error::Closed)
+
+    /// Removes every key of `range`. Costs the same however many there are (on redb: when committed,
+    /// by their number).
+    ///
+    /// # Errors
+    /// As for [`put`](Transaction::put).
+    pub fn delete_range(&mut self, keyspace: &Keyspace, range: impl Into<KeyRange>) -> Result<()> {
+        let range = range.into();
+        let keyspace = own(keyspace, self.store)?;
+        self.limits.check_range(&range)?;
+        let end_len = range.end.as_ref().map_or(0, Bytes::len);
+        self.limits.check_transaction(self.bytes() + range.start.len() + end_len)?;
+        self.overlay.delete_range(keyspace, range);
+        Ok(())
     }
-    /// Runs `f`; if it returns an error, its writes, and only those, are undone.
+
+    /// Runs `f`. If it returns an error, its writes, and only those, are undone and the error is
+    /// returned; the transaction goes on.
+    ///
+    /// # Errors
+    /// Whatever `f` returns.
     pub fn savepoint<T, E>(&mut self, f: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
-        f(self)
+        let mark = self.overlay.mark();
+        let result = f(self);
+        if result.is_err() {
+            self.overlay.rollback(mark);
+        }
+        result
+    }
+
+    /// Asks that this operation be acknowledged only after an fsync, whatever the store's default.
+    pub fn require_sync(&mut self) {
+        self.sync = true;
+    }
+
+    /// Bytes that this operation has written so far.
+    pub fn bytes(&self) -> usize {
+        self.overlay.bytes_since(self.begun)
+    }
+
+    pub(crate) fn new(engine: Arc<dyn Engine>, store: u64, limits: SizeLimits) -> Self {
+        let overlay = Overlay::default();
+        let begun = overlay.mark();
+        let base = Base { engine, snapshot: OnceCell::new() };
+        Self { base, store, limits, overlay, begun, sync: false }
+    }
+
+    /// Starts the next operation over what those before it left.
+    pub(crate) fn begin(&mut self) {
+        self.overlay.keep();
+        self.begun = self.overlay.mark();
+        self.sync = false;
+    }
+
+    /// Undoes the operation begun last.
+    pub(crate) fn abort(&mut self) {
+        self.overlay.rollback(self.begun);
+        self.sync = false;
+    }
+
+    /// Whether the operation begun last asked for an fsync.
+    pub(crate) fn wants_sync(&self) -> bool {
+        self.sync
+    }
+
+    pub(crate) fn has_written(&self) -> bool {
+        self.bytes() > 0
+    }
+
+    pub(crate) fn changes(&self) -> &Changes {
+        self.overlay.changes()
+    }
+
+    /// Bytes of every operation so far.
+    pub(crate) fn bytes_total(&self) -> usize {
+        self.overlay.bytes()
+    }
+
+    fn base(&self) -> Result<&dyn Snapshot> {
+        self.base.snapshot()
+    }
+
+    /// The pending state of `key`, or the engine's.
+    fn get_id(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Bytes>> {
+        match self.overlay.get(keyspace, key) {
+            Pending::Value(value) => Ok(Some(value.clone())),
+            Pending::Deleted => Ok(None),
+            Pending::Unknown => self.base()?.get(keyspace, key),
+        }
     }
 }
 
 impl Reader for Transaction {
-    fn get(&self, _ks: &Keyspace, _key: &[u8]) -> Result<Option<Bytes>> {
-        Err(Error::Closed)
+    fn get(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<Bytes>> {
+        self.get_id(own(keyspace, self.store)?, key)
     }
-    fn get_many(&self, _ks: &Keyspace, _keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>> {
-        Err(Error::Closed)
+
+    fn get_many(&self, keyspace: &Keyspace, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>> {
+        let keyspace = own(keyspace, self.store)?;
+        let mut unknown = Vec::new();
+        let mut values = Vec::with_capacity(keys.len());
+        for (at, key) in keys.iter().enumerate() {
+            values.push(match self.overlay.get(keyspace, key) {
+                Pending::Value(value) => Some(value.clone()),
+                Pending::Deleted => None,
+                Pending::Unknown => {
+                    unknown.push((at, *key));
+                    None
+                }
+            });
+        }
+        if unknown.is_empty() {
+            return Ok(values);
+        }
+        let missing: Vec<&[u8]> = unknown.iter().map(|(_, key)| *key).collect();
+        let read = get_many(self.base()?, keyspace, &missing)?;
+        for ((at, _), value) in unknown.iter().zip(read) {
+            if let Some(slot) = values.get_mut(*at) {
+                *slot = value;
+            }
+        }
+        Ok(values)
     }
+
     fn page(
         &self,
-        _ks: &Keyspace,
-        _range: &KeyRange,
-        _rev: bool,
-        _limit: PageLimit,
+        keyspace: &Keyspace,
+        range: &KeyRange,
+        reverse: bool,
+        limit: PageLimit,
     ) -> Result<Page> {
-        Err(Error::Closed)
+        let keyspace = own(keyspace, self.store)?;
+        if range.is_empty() {
+            return Ok(Page::default());
+        }
+        self.overlay.page(self.base()?, keyspace, range, reverse, limit)
+    }
+}
+
+impl std::fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transaction").field("bytes", &self.bytes()).finish_non_exhaustive()
+    }
+}
+
+/// The engine below, with a snapshot taken when something is first read: a drain of blind writes
+/// needs none. Only the write lane changes the engine, so late is as good as early.
+struct Base {
+    engine: Arc<dyn Engine>,
+    snapshot: OnceCell<Box<dyn Snapshot>>,
+}
+
+impl Base {
+    fn snapshot(&self) -> Result<&dyn Snapshot> {
+        if self.snapshot.get().is_none() {
+            let taken = self.engine.snapshot()?;
+            let _ = self.snapshot.set(taken);
+        }
+        self.snapshot.get().map(AsRef::as_ref).ok_or(Error::Closed)
     }
 }

@@ -21,6 +21,9 @@ mod memory;
 mod redb;
 #[cfg(feature = "rocksdb")]
 mod rocksdb;
+mod shared;
+#[cfg(test)]
+mod tests;
 
 /// Synchronous, ordered, durable storage. Every method may block; none is called on an async thread.
 ///

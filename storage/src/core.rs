@@ -1,0 +1,203 @@
+//! A running store: its lanes, bridge, ticker and directory, and how all of them end.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use crate::bridge::{self, LaneKind, RunningBridge, Ticker};
+use crate::dir::OpenDir;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::keyspace::KeyspaceNames;
+use crate::lane::Lane;
+use crate::lane::queue::TakeLimit;
+use crate::lane::read::{ReadDrainer, ReadWork};
+use crate::lane::write::{IntervalSync, WriteDrainer, WriteWork};
+use crate::options::{Durability, EngineChoice, Options};
+use crate::shared::Shared;
+use crate::snapshot::SnapshotGate;
+use crate::sync::lock;
+
+/// Reads that one drain takes: more, and callers and drains work in lockstep instead of side by side.
+const READS_PER_DRAIN_MAX: usize = 64;
+
+/// Writes that one drain takes.
+const WRITES_PER_DRAIN_MAX: usize = 1024;
+
+/// Bytes that one drain takes.
+const BYTES_PER_DRAIN_MAX: usize = 16 << 20;
+
+/// How long data may live in this process alone under [`Durability::Never`].
+const VOLATILE_AGE_MAX: Duration = Duration::from_secs(10);
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+pub(crate) struct Core {
+    pub(crate) options: Options,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) read: Arc<Lane<ReadWork>>,
+    pub(crate) write: Arc<Lane<WriteWork>>,
+    pub(crate) background: Arc<Lane<ReadWork>>,
+    pub(crate) snapshots: Arc<SnapshotGate>,
+    pub(crate) ticker: Ticker,
+    bridge: Arc<RunningBridge>,
+    dir: Mutex<Option<OpenDir>>,
+    closing: AtomicBool,
+    closed: watch::Sender<Option<Result<()>>>,
+}
+
+impl Core {
+    /// Opens on a thread of its own, as recovery may take long. Dropping the future does not stop
+    /// it; the store is then closed again at once.
+    pub(crate) async fn open(options: Options) -> Result<Arc<Self>> {
+        options.check()?;
+        let bridge = bridge::start(&options)?;
+        let (reply, opened) = oneshot::channel();
+        let span = tracing::Span::current();
+        bridge::run_on_own_thread("pontoon-open", move || {
+            let _span = span.entered();
+            if let Err(Ok(core)) = reply.send(Self::open_blocking(options, bridge)) {
+                core.begin_close();
+            }
+        })?;
+        opened.await.map_err(|_| Error::corrupted("the engine panicked while it was opened"))?
+    }
+
+    fn open_blocking(options: Options, bridge: Arc<RunningBridge>) -> Result<Arc<Self>> {
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let names = Arc::new(KeyspaceNames::new(id, options.keyspaces_max));
+        let dir = options.dir.as_deref();
+        let dir = dir.map(|dir| OpenDir::acquire(dir, options.engine.name())).transpose()?;
+        let data = dir.as_ref().map(OpenDir::data).unwrap_or_default();
+        let engine = open_engine(&options, &data, Arc::clone(&names))?;
+        let volatile = engine.unsynced_dies_with_process();
+        let Options { sizes, durability, queue, .. } = options;
+        let shared = Arc::new(Shared::new(engine, names, id, sizes, durability));
+        let take = |operations| TakeLimit { operations, bytes: BYTES_PER_DRAIN_MAX };
+        let reads = |kind, drains_max, operations| {
+            let drainer = Box::new(ReadDrainer { shared: Arc::clone(&shared) });
+            Lane::new(kind, drains_max, take(operations), queue, Arc::clone(&bridge), drainer)
+        };
+        let read = reads(LaneKind::Read, bridge.read_threads, READS_PER_DRAIN_MAX);
+        let background = reads(LaneKind::Background, 1, 1);
+        let drainer = Box::new(WriteDrainer { shared: Arc::clone(&shared) });
+        let write_take = take(WRITES_PER_DRAIN_MAX);
+        let write = Lane::new(LaneKind::Write, 1, write_take, queue, Arc::clone(&bridge), drainer);
+        let ticker = Ticker::new();
+        let interval = match durability {
+            Durability::Every(interval) => Some(interval),
+            Durability::Never if volatile => Some(VOLATILE_AGE_MAX),
+            Durability::Always | Durability::Never => None,
+        };
+        if let Some(interval) = interval {
+            let (lane, shared) = (Arc::clone(&write), Arc::clone(&shared));
+            ticker.set_interval(interval, Box::new(move || sync_unsynced(&lane, &shared)))?;
+        }
+        let snapshots = Arc::new(SnapshotGate::new(options.snapshots_max));
+        tracing::debug!(engine = options.engine.name(), "store opened");
+        Ok(Arc::new(Self {
+            options,
+            shared,
+            read,
+            write,
+            background,
+            snapshots,
+            ticker,
+            bridge,
+            dir: Mutex::new(dir),
+            closing: AtomicBool::new(false),
+            closed: watch::Sender::new(None),
+        }))
+    }
+
+    /// Starts closing, once, on a thread of its own: that works whatever has become of the bridge,
+    /// and holds up no async thread.
+    pub(crate) fn begin_close(self: &Arc<Self>) {
+        if self.closing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Some(dir) = &*lock(&self.dir) {
+            dir.set_closing();
+        }
+        self.read.close();
+        self.write.close();
+        self.background.close();
+        let core = Arc::clone(self);
+        let closing = bridge::run_on_own_thread("pontoon-close", move || core.finish_close());
+        if let Err(error) = closing {
+            tracing::error!(%error, "closing the store needs a thread; it stays open until exit");
+            self.closed.send_replace(Some(Err(error)));
+        }
+    }
+
+    /// Waits for the close that [`begin_close`](Core::begin_close) started.
+    pub(crate) async fn closed(&self) -> Result<()> {
+        let mut closed = self.closed.subscribe();
+        let outcome = closed.wait_for(Option::is_some).await.map_err(|_| Error::Closed)?;
+        outcome.clone().unwrap_or(Ok(()))
+    }
+
+    /// Lets what was accepted finish, syncs, and gives everything up.
+    fn finish_close(&self) {
+        self.read.wait_idle();
+        self.write.wait_idle();
+        self.background.wait_idle();
+        self.ticker.stop();
+        self.snapshots.release_all();
+        let closed = self.close_engine();
+        self.bridge.shut_down();
+        drop(lock(&self.dir).take());
+        if let Err(error) = &closed {
+            tracing::error!(%error, "the store did not close cleanly");
+        }
+        self.closed.send_replace(Some(closed));
+    }
+
+    fn close_engine(&self) -> Result<()> {
+        let Some(engine) = self.shared.take_engine() else { return Ok(()) };
+        let close = std::panic::AssertUnwindSafe(move || {
+            let synced = match self.shared.latch.get() {
+                Some(cause) => Err(Error::Commit(Arc::clone(cause))),
+                None => engine.sync().map_err(|error| Error::Commit(error.into_cause())),
+            };
+            let closed = engine.close();
+            drop(engine);
+            synced.and(closed)
+        });
+        std::panic::catch_unwind(close)
+            .unwrap_or_else(|_| Err(Error::corrupted("the engine panicked while it was closed")))
+    }
+}
+
+/// Writes a checkpoint of `engine` to the new directory `to`.
+pub(crate) fn checkpoint(engine: &dyn Engine, name: &str, to: &Path) -> Result<()> {
+    crate::dir::write_copy(to, name, |data| engine.checkpoint(data))
+}
+
+fn open_engine(
+    options: &Options,
+    data: &Path,
+    names: Arc<KeyspaceNames>,
+) -> Result<Box<dyn Engine>> {
+    let open = std::panic::AssertUnwindSafe(|| match &options.engine {
+        EngineChoice::Kind(kind) => kind.open(data, &options.engine_options, names),
+        EngineChoice::Custom(_, make) => make(data, &options.engine_options, names),
+    });
+    std::panic::catch_unwind(open).unwrap_or_else(|payload| {
+        let why = crate::lane::call::panic_message(payload.as_ref());
+        Err(Error::corrupted(format!("the engine panicked while it was opened: {why}")))
+    })
+}
+
+/// Queues an fsync if something needs one and none is queued.
+fn sync_unsynced(lane: &Arc<Lane<WriteWork>>, shared: &Arc<Shared>) {
+    if !shared.unsynced.load(Ordering::Acquire) || shared.sync_queued.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let call = IntervalSync { shared: Arc::clone(shared) };
+    // Refused only when the store is closing, which syncs by itself.
+    let _ = lane.admit_uncounted(WriteWork::Call(Box::new(call)));
+}

@@ -1,0 +1,206 @@
+//! redb: copy-on-write B-trees in one file, a table for each keyspace.
+//!
+//! A commit with `sync` writes the changed pages, switches the root and calls fsync once (twice with
+//! quick repair). A commit without leaves its root in this process's memory: it is visible, but the
+//! file does not name it until a later commit syncs, so it dies with the process.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ::redb::{
+    Builder, Database, Durability, ReadableDatabase, ReadableTableMetadata, TableDefinition,
+    TableHandle, WriteTransaction,
+};
+
+use super::shared::{bounds, sync_dir};
+use super::{Changes, Engine, EngineOptions, EngineStats, KeyspaceChanges, Snapshot};
+use crate::error::Result;
+use crate::keyspace::{KeyspaceId, KeyspaceNames};
+
+mod checkpoint;
+mod failure;
+mod repair;
+mod snapshot;
+
+use failure::{failed, open_failed};
+use snapshot::RedbSnapshot;
+
+/// The database's file in the engine's directory.
+const FILE: &str = "data.redb";
+
+/// Changes applied without sync since the last durable commit, in bytes, that make the next commit a
+/// durable one: what a crash of the process can lose, however rarely the caller syncs.
+const UNSYNCED_BYTES_MAX: u64 = 64 << 20;
+
+/// Charged for each changed key or range on top of its bytes, for the tree pages it dirties.
+const CHANGE_OVERHEAD_BYTES: u64 = 64;
+
+type Definition<'a> = TableDefinition<'a, &'static [u8], &'static [u8]>;
+
+/// See the module.
+pub(super) struct Redb {
+    database: Database,
+    names: Arc<KeyspaceNames>,
+    path: PathBuf,
+    cache_bytes: usize,
+    quick_repair: bool,
+    unsynced_bytes: AtomicU64,
+}
+
+impl Redb {
+    pub(super) fn open(
+        dir: &Path,
+        options: &EngineOptions,
+        names: Arc<KeyspaceNames>,
+    ) -> Result<Self> {
+        let path = dir.join(FILE);
+        let database = Builder::new()
+            .set_cache_size(options.cache_bytes)
+            .set_repair_callback(repair::reporter(path.clone()))
+            .create(&path)
+            .map_err(|error| open_failed(error, dir))?;
+        sync_dir(dir)?;
+        Ok(Self {
+            database,
+            names,
+            path,
+            cache_bytes: options.cache_bytes,
+            quick_repair: options.quick_repair,
+            unsynced_bytes: AtomicU64::new(0),
+        })
+    }
+
+    fn begin(&self, durability: Durability) -> Result<WriteTransaction> {
+        let mut transaction = self.database.begin_write().map_err(failed)?;
+        transaction.set_durability(durability).map_err(failed)?;
+        transaction.set_quick_repair(self.quick_repair);
+        Ok(transaction)
+    }
+
+    fn commit_durably(&self, transaction: WriteTransaction) -> Result<()> {
+        transaction.commit().map_err(failed)?;
+        self.unsynced_bytes.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Engine for Redb {
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
+        let transaction = self.database.begin_read().map_err(failed)?;
+        Ok(Box::new(RedbSnapshot::new(transaction, Arc::clone(&self.names))))
+    }
+
+    fn apply(&self, changes: &Changes, sync: bool) -> Result<()> {
+        let unsynced = self.unsynced_bytes.load(Ordering::Relaxed) + cost(changes);
+        let durable = sync || unsynced >= UNSYNCED_BYTES_MAX;
+        let transaction =
+            self.begin(if durable { Durability::Immediate } else { Durability::None })?;
+        for keyspace in &changes.keyspaces {
+            apply_to(&transaction, &self.names.name(keyspace.keyspace)?, keyspace)?;
+        }
+        if durable {
+            return self.commit_durably(transaction);
+        }
+        transaction.commit().map_err(failed)?;
+        self.unsynced_bytes.store(unsynced, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// A durable commit persists all commits before it, so an empty one is redb's fsync.
+    fn sync(&self) -> Result<()> {
+        if self.unsynced_bytes.load(Ordering::Relaxed) == 0 {
+            return Ok(());
+        }
+        self.commit_durably(self.begin(Durability::Immediate)?)
+    }
+
+    fn drop_keyspace(&self, keyspace: KeyspaceId) -> Result<bool> {
+        let name = self.names.name(keyspace)?;
+        let transaction = self.begin(Durability::Immediate)?;
+        let existed = transaction.delete_table(Definition::new(&name)).map_err(failed)?;
+        if existed {
+            self.commit_durably(transaction)?;
+        } else {
+            transaction.abort().map_err(failed)?;
+        }
+        Ok(existed)
+    }
+
+    fn keyspaces(&self) -> Result<Vec<String>> {
+        let transaction = self.database.begin_read().map_err(failed)?;
+        let tables = transaction.list_tables().map_err(failed)?;
+        let mut names: Vec<String> = tables.map(|table| table.name().to_owned()).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn checkpoint(&self, into: &Path) -> Result<()> {
+        checkpoint::write(&self.database, &into.join(FILE))
+    }
+
+    /// Only what redb keeps at hand: its own `stats` would walk every tree.
+    fn stats(&self) -> Result<EngineStats> {
+        let transaction = self.database.begin_read().map_err(failed)?;
+        let unsynced = self.unsynced_bytes.load(Ordering::Relaxed);
+        let mut details = vec![
+            ("cache_bytes_max".into(), self.cache_bytes.to_string()),
+            ("unsynced_bytes".into(), unsynced.to_string()),
+        ];
+        for table in transaction.list_tables().map_err(failed)? {
+            let name = format!("entries.{}", table.name());
+            let table = transaction.open_untyped_table(table).map_err(failed)?;
+            details.push((name, table.len().map_err(failed)?.to_string()));
+        }
+        Ok(EngineStats {
+            disk_bytes: std::fs::metadata(&self.path)?.len(),
+            details,
+            ..EngineStats::default()
+        })
+    }
+
+    fn unsynced_dies_with_process(&self) -> bool {
+        true
+    }
+}
+
+fn apply_to(transaction: &WriteTransaction, name: &str, changes: &KeyspaceChanges) -> Result<()> {
+    let definition = Definition::new(name);
+    let all = changes.ranges.iter().any(|(start, end)| start.is_empty() && end.is_none());
+    if all {
+        // Frees whole pages, where a range delete would look at every entry.
+        transaction.delete_table(definition).map_err(failed)?;
+    }
+    let mut table = transaction.open_table(definition).map_err(failed)?;
+    if !all {
+        for (start, end) in &changes.ranges {
+            table
+                .retain_in::<&[u8], _>(bounds(start, end.as_ref()), |_, _| false)
+                .map_err(failed)?;
+        }
+    }
+    for (key, value) in &changes.writes {
+        match value {
+            Some(value) => table.insert(&**key, &**value),
+            None => table.remove(&**key),
+        }
+        .map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn cost(changes: &Changes) -> u64 {
+    let mut bytes = 0;
+    for keyspace in &changes.keyspaces {
+        for start in keyspace.ranges.keys() {
+            bytes += start.len() as u64 + CHANGE_OVERHEAD_BYTES;
+        }
+        for (key, value) in &keyspace.writes {
+            let len = key.len() + value.as_ref().map_or(0, |value| value.len());
+            bytes += len as u64 + CHANGE_OVERHEAD_BYTES;
+        }
+        // Even a keyspace that is only created is a change to sync.
+        bytes += CHANGE_OVERHEAD_BYTES;
+    }
+    bytes
+}

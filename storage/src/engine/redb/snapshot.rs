@@ -1,0 +1,70 @@
+//! A redb read transaction as a [`Snapshot`].
+
+use std::sync::Arc;
+
+use ::redb::{ReadOnlyTable, ReadTransaction, TableError};
+use bytes::Bytes;
+
+use super::Definition;
+use super::failure::failed;
+use crate::engine::shared::{Handles, bounds, fill_page};
+use crate::engine::{Page, PageLimit, Snapshot};
+use crate::error::Result;
+use crate::keyspace::{KeyspaceId, KeyspaceNames};
+use crate::range::KeyRange;
+
+type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// Dropping it releases the pages that only it still needed; the next commit reuses them.
+pub(super) struct RedbSnapshot {
+    transaction: ReadTransaction,
+    names: Arc<KeyspaceNames>,
+    /// Opening a table looks it up in redb's tree of tables: once a snapshot, not once a read.
+    tables: Handles<Option<Arc<Table>>>,
+}
+
+impl RedbSnapshot {
+    pub(super) fn new(transaction: ReadTransaction, names: Arc<KeyspaceNames>) -> Self {
+        Self { transaction, names, tables: Handles::new() }
+    }
+
+    fn table(&self, keyspace: KeyspaceId) -> Result<Option<Arc<Table>>> {
+        self.tables.get(keyspace, || {
+            let name = self.names.name(keyspace)?;
+            match self.transaction.open_table(Definition::new(&name)) {
+                Ok(table) => Ok(Some(Arc::new(table))),
+                Err(TableError::TableDoesNotExist(_)) => Ok(None),
+                Err(error) => Err(failed(error)),
+            }
+        })
+    }
+}
+
+impl Snapshot for RedbSnapshot {
+    fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Bytes>> {
+        let Some(table) = self.table(keyspace)? else { return Ok(None) };
+        let value = table.get(key).map_err(failed)?;
+        Ok(value.map(|value| Bytes::copy_from_slice(value.value())))
+    }
+
+    fn page(
+        &self,
+        keyspace: KeyspaceId,
+        range: &KeyRange,
+        reverse: bool,
+        limit: PageLimit,
+    ) -> Result<Page> {
+        let Some(table) = self.table(keyspace)? else { return Ok(Page::default()) };
+        if range.is_empty() {
+            return Ok(Page::default());
+        }
+        let entries = table
+            .range::<&[u8]>(bounds(&range.start, range.end.as_ref()))
+            .map_err(failed)?
+            .map(|entry| {
+                let (key, value) = entry.map_err(failed)?;
+                Ok((Bytes::copy_from_slice(key.value()), Bytes::copy_from_slice(value.value())))
+            });
+        if reverse { fill_page(entries.rev(), limit) } else { fill_page(entries, limit) }
+    }
+}

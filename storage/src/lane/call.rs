@@ -1,0 +1,142 @@
+//! Calls: a closure goes in, a oneshot comes out. A new operation needs no edit to lane or bridge.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tokio::sync::oneshot;
+
+use super::read::ReadEnv;
+use crate::error::{Error, Result};
+use crate::transaction::Transaction;
+
+/// Where an answer goes.
+pub(crate) type Reply<T, E = Error> = oneshot::Sender<Result<T, E>>;
+
+/// A call of the read or the background lane.
+pub(crate) trait ReadCall: Send {
+    fn run(self: Box<Self>, env: &ReadEnv<'_>);
+    fn fail(self: Box<Self>, error: Error);
+    fn is_abandoned(&self) -> bool;
+}
+
+/// A call of the write lane. It answers in two steps, because no answer may leave before the batch
+/// that it is part of is applied.
+pub(crate) trait WriteCall: Send {
+    /// Runs the closure and keeps its result; `false` means that its writes must be undone.
+    fn run(&mut self, tx: &mut Transaction) -> Ran;
+    /// Sends what `run` kept, or the error of the commit.
+    fn finish(self: Box<Self>, commit: Result<()>);
+    fn is_abandoned(&self) -> bool;
+}
+
+/// How a closure ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ran {
+    Ok,
+    Err,
+    Panicked,
+}
+
+pub(crate) struct OnView<F, T, E> {
+    pub(crate) f: F,
+    pub(crate) reply: Reply<T, E>,
+}
+
+impl<F, T, E> ReadCall for OnView<F, T, E>
+where
+    F: FnOnce(&ReadEnv<'_>) -> Result<T, E> + Send,
+    T: Send,
+    E: From<Error> + Send,
+{
+    fn run(self: Box<Self>, env: &ReadEnv<'_>) {
+        let Self { f, reply } = *self;
+        let result = inside(env.store(), || f(env)).unwrap_or_else(|message| {
+            env.metrics().panicked.add(1);
+            Err(Error::Panicked(message).into())
+        });
+        let _ = reply.send(result);
+    }
+
+    fn fail(self: Box<Self>, error: Error) {
+        let _ = self.reply.send(Err(error.into()));
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+}
+
+pub(crate) struct OnTransaction<F, T, E> {
+    store: u64,
+    f: Option<F>,
+    result: Option<Result<T, E>>,
+    reply: Reply<T, E>,
+}
+
+impl<F, T, E> OnTransaction<F, T, E> {
+    pub(crate) fn new(store: u64, f: F, reply: Reply<T, E>) -> Self {
+        Self { store, f: Some(f), result: None, reply }
+    }
+}
+
+impl<F, T, E> WriteCall for OnTransaction<F, T, E>
+where
+    F: FnOnce(&mut Transaction) -> Result<T, E> + Send,
+    T: Send,
+    E: From<Error> + Send,
+{
+    fn run(&mut self, tx: &mut Transaction) -> Ran {
+        let Some(f) = self.f.take() else { return Ran::Err };
+        let (ran, result) = match inside(self.store, || f(tx)) {
+            Ok(Ok(value)) => (Ran::Ok, Ok(value)),
+            Ok(Err(error)) => (Ran::Err, Err(error)),
+            Err(message) => (Ran::Panicked, Err(Error::Panicked(message).into())),
+        };
+        self.result = Some(result);
+        ran
+    }
+
+    fn finish(self: Box<Self>, commit: Result<()>) {
+        let Self { result, reply, .. } = *self;
+        let answer = match commit {
+            Ok(()) => result.unwrap_or_else(|| Err(Error::Bridge("it never ran".into()).into())),
+            Err(error) => Err(error.into()),
+        };
+        let _ = reply.send(answer);
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+}
+
+thread_local! {
+    /// The stores whose closures this thread is inside of.
+    static INSIDE: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Refuses a call that is made, and waited for, inside a closure of the same store: it would wait
+/// for itself.
+pub(crate) fn refuse_nested(store: u64) -> Result<()> {
+    if INSIDE.with_borrow(|inside| inside.contains(&store)) { Err(Error::Nested) } else { Ok(()) }
+}
+
+/// Runs `f` marked as inside `store`; a panic becomes its message.
+fn inside<R>(store: u64, f: impl FnOnce() -> R) -> Result<R, String> {
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            INSIDE.with_borrow_mut(|inside| inside.pop());
+        }
+    }
+    INSIDE.with_borrow_mut(|inside| inside.push(store));
+    let _leave = Leave;
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| panic_message(payload.as_ref()))
+}
+
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".into())
+}

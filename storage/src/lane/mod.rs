@@ -1,0 +1,267 @@
+//! Lanes: bounded queues of operations in front of the bridge.
+//!
+//! A lane owns, once for every mode: its bounds in operations and bytes, the decision whether
+//! another drain is needed ([`queue`]), panic capture, deadlines, cancellation, closing, and its
+//! metrics. What a drain does with the operations it took is its [`Drainer`]'s business: [`read`]
+//! for the read and the background lane, [`write`] for the write lane.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Semaphore;
+
+use crate::bridge::{Deadline, LaneKind, RunningBridge};
+use crate::error::{Error, Result};
+use crate::metrics::LaneMetrics;
+use crate::options::{OnFull, QueueLimits};
+
+pub(crate) mod call;
+pub(crate) mod queue;
+pub(crate) mod read;
+pub(crate) mod write;
+
+use queue::{Pushed, Queue, Queued, TakeLimit, Taken};
+
+/// Batches that one job runs before it makes room for others on its thread.
+const BATCHES_PER_JOB_MAX: usize = 256;
+
+/// Work of one kind of lane.
+pub(crate) trait Work: Send + 'static {
+    /// Answers the caller with `error`; the work will not run.
+    fn fail(self, error: Error);
+
+    /// Whether the caller is gone.
+    fn is_abandoned(&self) -> bool;
+}
+
+/// An operation in a queue.
+pub(crate) struct Entry<W> {
+    pub(crate) work: W,
+    bytes: usize,
+    /// Whether it holds permits of the lane's bounds.
+    counted: bool,
+    deadline: Option<Arc<Deadline>>,
+    pub(crate) span: tracing::Span,
+}
+
+impl<W> Queued for Entry<W> {
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl<W: Work> Entry<W> {
+    /// Whether it may start now, from when on it will run to its end. An expired one has already
+    /// been answered, and an abandoned one has nobody to answer.
+    pub(crate) fn start(&self, metrics: &LaneMetrics) -> bool {
+        if self.work.is_abandoned() {
+            metrics.cancelled.add(1);
+            return false;
+        }
+        if self.deadline.as_ref().is_some_and(|deadline| !deadline.start()) {
+            metrics.expired.add(1);
+            return false;
+        }
+        true
+    }
+}
+
+/// What one drain does with the operations it took.
+pub(crate) trait Drainer<W>: Send + Sync + 'static {
+    /// Runs `batch`. What it leaves there has not been begun and goes back to the queue's head.
+    /// Returns whether the operations were slow for what they are.
+    fn drain(&self, batch: &mut Vec<Entry<W>>, metrics: &LaneMetrics) -> bool;
+}
+
+/// What one call brings into a lane.
+pub(crate) struct Admission {
+    pub(crate) bytes: usize,
+    pub(crate) on_full: OnFull,
+    pub(crate) deadline: Option<Arc<Deadline>>,
+    pub(crate) span: tracing::Span,
+}
+
+/// A lane.
+pub(crate) struct Lane<W> {
+    kind: LaneKind,
+    queue: Queue<Entry<W>>,
+    operations: Semaphore,
+    bytes: Semaphore,
+    bytes_max: usize,
+    bridge: Arc<RunningBridge>,
+    drainer: Box<dyn Drainer<W>>,
+    closed: AtomicBool,
+    pub(crate) metrics: LaneMetrics,
+}
+
+impl<W: Work> Lane<W> {
+    pub(crate) fn new(
+        kind: LaneKind,
+        drains_max: usize,
+        take: TakeLimit,
+        limits: QueueLimits,
+        bridge: Arc<RunningBridge>,
+        drainer: Box<dyn Drainer<W>>,
+    ) -> Arc<Self> {
+        let bytes_max = limits.bytes.min(u32::MAX as usize);
+        Arc::new(Self {
+            kind,
+            queue: Queue::new(drains_max, take),
+            operations: Semaphore::new(limits.operations.min(Semaphore::MAX_PERMITS)),
+            bytes: Semaphore::new(bytes_max),
+            bytes_max,
+            bridge,
+            drainer,
+            closed: AtomicBool::new(false),
+            metrics: LaneMetrics::default(),
+        })
+    }
+
+    /// Waits for room as `admission` says, then queues `work`.
+    pub(crate) async fn admit(self: &Arc<Self>, admission: Admission, work: W) -> Result<()> {
+        let Admission { on_full, deadline, span, .. } = admission;
+        let bytes = admission.bytes.min(self.bytes_max);
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let (operation, weight) =
+            match (self.operations.try_acquire(), self.bytes.try_acquire_many(permits)) {
+                (Ok(operation), Ok(weight)) => (operation, weight),
+                _ if self.closed.load(Ordering::Acquire) => return Err(Error::Closed),
+                _ if on_full == OnFull::Fail => {
+                    self.metrics.refused.add(1);
+                    return Err(Error::Overloaded { lane: self.kind.name() });
+                }
+                held => {
+                    drop(held);
+                    self.metrics.waited.add(1);
+                    let operation = self.operations.acquire().await.map_err(|_| Error::Closed)?;
+                    let weight =
+                        self.bytes.acquire_many(permits).await.map_err(|_| Error::Closed)?;
+                    (operation, weight)
+                }
+            };
+        operation.forget();
+        weight.forget();
+        self.push(Entry { work, bytes, counted: true, deadline, span })
+    }
+
+    /// Queues `work` whatever the bounds say: for the store's own few, such as releasing a snapshot.
+    pub(crate) fn admit_uncounted(self: &Arc<Self>, work: W) -> Result<()> {
+        let span = tracing::Span::none();
+        self.push(Entry { work, bytes: 0, counted: false, deadline: None, span })
+    }
+
+    /// Refuses new operations, those that wait for room included. Accepted ones will run.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.operations.close();
+        self.bytes.close();
+        self.queue.close();
+    }
+
+    /// Blocks until every accepted operation has been answered.
+    pub(crate) fn wait_idle(&self) {
+        self.queue.wait_idle();
+    }
+
+    /// Operations that wait, without those that run.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    fn push(self: &Arc<Self>, entry: Entry<W>) -> Result<()> {
+        match self.queue.push(entry) {
+            Pushed::Queued { start_drain } => {
+                if start_drain {
+                    self.start_drain();
+                }
+                Ok(())
+            }
+            Pushed::Closed(entry) => {
+                let (operations, bytes) = held(std::slice::from_ref(&entry));
+                self.release(operations, bytes);
+                Err(Error::Closed)
+            }
+        }
+    }
+
+    fn start_drain(self: &Arc<Self>) {
+        self.submit(Drain { lane: Arc::clone(self), live: true, operations: 0, bytes: 0 });
+    }
+
+    fn submit(self: &Arc<Self>, drain: Drain<W>) {
+        self.bridge.submit(self.kind, Box::new(move || drain.run()));
+    }
+
+    fn release(&self, operations: usize, bytes: usize) {
+        if operations > 0 {
+            self.operations.add_permits(operations);
+        }
+        if bytes > 0 {
+            self.bytes.add_permits(bytes);
+        }
+    }
+}
+
+/// Operations and bytes for which `entries` hold permits.
+fn held<W>(entries: &[Entry<W>]) -> (usize, usize) {
+    entries
+        .iter()
+        .filter(|entry| entry.counted)
+        .fold((0, 0), |(operations, bytes), entry| (operations + 1, bytes + entry.bytes))
+}
+
+/// A drain: one job on the bridge. Dropped before its end, be it unrun or in a panic, it answers
+/// those that nobody else would.
+struct Drain<W: Work> {
+    lane: Arc<Lane<W>>,
+    live: bool,
+    /// Permits held by what it took and has not put back.
+    operations: usize,
+    bytes: usize,
+}
+
+impl<W: Work> Drain<W> {
+    fn run(mut self) {
+        let lane = Arc::clone(&self.lane);
+        let mut batch = Vec::new();
+        let mut slow = None;
+        for _ in 0..BATCHES_PER_JOB_MAX {
+            let start_drain = match lane.queue.take(&mut batch, slow) {
+                Taken::Work { start_drain } => start_drain,
+                Taken::Ended => {
+                    self.live = false;
+                    return;
+                }
+            };
+            if start_drain {
+                lane.start_drain();
+            }
+            (self.operations, self.bytes) = held(&batch);
+            lane.metrics.drains.add(1);
+            slow = Some(lane.drainer.drain(&mut batch, &lane.metrics));
+            let (operations, bytes) = held(&batch);
+            lane.release(self.operations - operations, self.bytes - bytes);
+            (self.operations, self.bytes) = (0, 0);
+            if !batch.is_empty() && lane.queue.put_back(&mut batch) {
+                lane.start_drain();
+            }
+        }
+        lane.submit(self);
+    }
+}
+
+impl<W: Work> Drop for Drain<W> {
+    fn drop(&mut self) {
+        if !self.live {
+            return;
+        }
+        self.lane.release(self.operations, self.bytes);
+        let orphans = self.lane.queue.drain_lost();
+        let (operations, bytes) = held(&orphans);
+        self.lane.release(operations, bytes);
+        for orphan in orphans {
+            let why = "its runtime or threads are shut down, or none could be started";
+            orphan.work.fail(Error::Bridge(why.into()));
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What a drain of the read or the background lane does: one snapshot, gets as one batch, then calls.
+
+use std::cell::OnceCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::call::{ReadCall, Reply, panic_message};
+use super::{Drainer, Entry, Work};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::keyspace::KeyspaceId;
+use crate::metrics::LaneMetrics;
+use crate::shared::Shared;
+use crate::view::View;
+
+/// A drain that has been busy for so long puts back what it has not begun, for others to take.
+const BUSY_MAX: Duration = Duration::from_millis(1);
+
+/// An operation that takes longer than this on average waits for something other than the CPU.
+const SLOW_MIN: Duration = Duration::from_micros(50);
+
+pub(crate) enum ReadWork {
+    Get { keyspace: KeyspaceId, key: Bytes, reply: Reply<Option<Bytes>> },
+    Call(Box<dyn ReadCall>),
+}
+
+impl Work for ReadWork {
+    fn fail(self, error: Error) {
+        match self {
+            ReadWork::Get { reply, .. } => drop(reply.send(Err(error))),
+            ReadWork::Call(call) => call.fail(error),
+        }
+    }
+
+    fn is_abandoned(&self) -> bool {
+        match self {
+            ReadWork::Get { reply, .. } => reply.is_closed(),
+            ReadWork::Call(call) => call.is_abandoned(),
+        }
+    }
+}
+
+/// What the calls of one drain share: a snapshot, taken when one first asks, which is after the
+/// drain took its operations. So none of them can miss a write acknowledged before it was queued.
+pub(crate) struct ReadEnv<'d> {
+    shared: &'d Shared,
+    metrics: &'d LaneMetrics,
+    view: OnceCell<View>,
+}
+
+impl ReadEnv<'_> {
+    pub(crate) fn store(&self) -> u64 {
+        self.shared.id
+    }
+
+    pub(crate) fn metrics(&self) -> &LaneMetrics {
+        self.metrics
+    }
+
+    pub(crate) fn engine(&self) -> Result<Arc<dyn Engine>> {
+        self.shared.engine()
+    }
+
+    pub(crate) fn view(&self) -> Result<&View> {
+        if self.view.get().is_none() {
+            let _ = self.view.set(self.new_view()?);
+        }
+        self.view.get().ok_or(Error::Closed)
+    }
+
+    /// A view to keep beyond this drain.
+    pub(crate) fn new_view(&self) -> Result<View> {
+        Ok(View::new(self.engine()?.snapshot()?, self.shared.id))
+    }
+}
+
+pub(crate) struct ReadDrainer {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Drainer<ReadWork> for ReadDrainer {
+    fn drain(&self, batch: &mut Vec<Entry<ReadWork>>, metrics: &LaneMetrics) -> bool {
+        let env = ReadEnv { shared: &self.shared, metrics, view: OnceCell::new() };
+        let begun = Instant::now();
+        let mut gets = Vec::new();
+        let mut calls = Vec::new();
+        for entry in batch.drain(..) {
+            match entry.work {
+                ReadWork::Get { .. } => {
+                    if entry.start(metrics)
+                        && let ReadWork::Get { keyspace, key, reply } = entry.work
+                    {
+                        gets.push((keyspace, key, reply));
+                    }
+                }
+                ReadWork::Call(_) => calls.push(entry),
+            }
+        }
+        let mut ran = gets.len();
+        run_gets(&env, gets);
+        let mut calls = calls.into_iter();
+        while begun.elapsed() < BUSY_MAX || ran == 0 {
+            let Some(entry) = calls.next() else { break };
+            if entry.start(metrics)
+                && let ReadWork::Call(call) = entry.work
+            {
+                ran += 1;
+                let _span = entry.span.entered();
+                call.run(&env);
+            }
+        }
+        batch.extend(calls);
+        metrics.operations.add(ran as u64);
+        let operations = u32::try_from(ran.max(1)).unwrap_or(u32::MAX);
+        begun.elapsed() / operations > SLOW_MIN
+    }
+}
+
+fn run_gets(env: &ReadEnv<'_>, gets: Vec<(KeyspaceId, Bytes, Reply<Option<Bytes>>)>) {
+    if gets.is_empty() {
+        return;
+    }
+    let keys: Vec<(KeyspaceId, &[u8])> = gets.iter().map(|(ks, key, _)| (*ks, &**key)).collect();
+    let read = catch_unwind(AssertUnwindSafe(|| match (env.view(), keys.as_slice()) {
+        (Ok(view), [(keyspace, key)]) => vec![view.snapshot().get(*keyspace, key)],
+        (Ok(view), keys) => view.snapshot().get_many(keys),
+        (Err(error), keys) => vec![Err(error); keys.len()],
+    }));
+    let values = read.unwrap_or_else(|payload| {
+        env.metrics.panicked.add(keys.len() as u64);
+        let why = format!("the engine panicked: {}", panic_message(payload.as_ref()));
+        vec![Err(Error::corrupted(why)); keys.len()]
+    });
+    for ((_, _, reply), value) in gets.into_iter().zip(values) {
+        let _ = reply.send(value);
+    }
+}

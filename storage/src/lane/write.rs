@@ -1,0 +1,177 @@
+//! What a drain of the write lane does: group commit. Operations run in order over one overlay, one
+//! batch is applied, with one fsync where durability asks for it, and then every answer leaves.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::call::{Ran, Reply, WriteCall, panic_message};
+use super::{Drainer, Entry, Work};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::keyspace::KeyspaceId;
+use crate::metrics::LaneMetrics;
+use crate::options::Durability;
+use crate::shared::Shared;
+use crate::transaction::Transaction;
+
+/// A drain that has run operations for so long commits what it has.
+const BUSY_MAX: Duration = Duration::from_millis(10);
+
+/// A drain whose operations have written so much commits what it has.
+const BATCH_BYTES_MAX: usize = 16 << 20;
+
+pub(crate) enum WriteWork {
+    Call(Box<dyn WriteCall>),
+    /// Engines drop a keyspace on its own, in no batch, so this one runs alone.
+    DropKeyspace {
+        keyspace: KeyspaceId,
+        reply: Reply<bool>,
+    },
+}
+
+impl Work for WriteWork {
+    fn fail(self, error: Error) {
+        match self {
+            WriteWork::Call(call) => call.finish(Err(error)),
+            WriteWork::DropKeyspace { reply, .. } => drop(reply.send(Err(error))),
+        }
+    }
+
+    fn is_abandoned(&self) -> bool {
+        match self {
+            WriteWork::Call(call) => call.is_abandoned(),
+            WriteWork::DropKeyspace { reply, .. } => reply.is_closed(),
+        }
+    }
+}
+
+/// The fsync of [`Durability::Every`]: nobody waits for it, and a failure latches.
+pub(crate) struct IntervalSync {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl WriteCall for IntervalSync {
+    fn run(&mut self, tx: &mut Transaction) -> Ran {
+        self.shared.sync_queued.store(false, Ordering::Release);
+        tx.require_sync();
+        Ran::Ok
+    }
+
+    fn finish(self: Box<Self>, _: Result<()>) {
+        self.shared.sync_queued.store(false, Ordering::Release);
+    }
+
+    fn is_abandoned(&self) -> bool {
+        false
+    }
+}
+
+pub(crate) struct WriteDrainer {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Drainer<WriteWork> for WriteDrainer {
+    fn drain(&self, batch: &mut Vec<Entry<WriteWork>>, metrics: &LaneMetrics) -> bool {
+        let engine = match self.shared.writable_engine() {
+            Ok(engine) => engine,
+            Err(error) => {
+                batch.drain(..).for_each(|entry| entry.work.fail(error.clone()));
+                return false;
+            }
+        };
+        let begun = Instant::now();
+        let mut tx = Transaction::new(Arc::clone(&engine), self.shared.id, self.shared.sizes);
+        let mut ran: Vec<Box<dyn WriteCall>> = Vec::with_capacity(batch.len());
+        let mut sync = false;
+        let mut entries = batch.drain(..).peekable();
+        while let Some(entry) = entries.next_if(|entry| {
+            ran.is_empty() || matches!(entry.work, WriteWork::Call(_)) && !is_full(&tx, begun)
+        }) {
+            if !entry.start(metrics) {
+                continue;
+            }
+            let mut call = match entry.work {
+                WriteWork::Call(call) => call,
+                WriteWork::DropKeyspace { keyspace, reply } => {
+                    metrics.operations.add(1);
+                    let _ = reply.send(self.drop_keyspace(engine.as_ref(), keyspace));
+                    break;
+                }
+            };
+            let _span = entry.span.entered();
+            tx.begin();
+            match call.run(&mut tx) {
+                Ran::Ok => sync |= tx.wants_sync() || self.always() && tx.has_written(),
+                failed => {
+                    tx.abort();
+                    metrics.panicked.add(u64::from(failed == Ran::Panicked));
+                }
+            }
+            ran.push(call);
+        }
+        let left: Vec<_> = entries.collect();
+        batch.extend(left);
+        metrics.operations.add(ran.len() as u64);
+        let outcome = self.commit(engine.as_ref(), &tx, sync);
+        // Releasing the snapshot is an engine call: here, and not after an answer was sent, so that
+        // a store whose last answer has left holds nothing.
+        drop(tx);
+        for call in ran {
+            call.finish(outcome.clone());
+        }
+        false
+    }
+}
+
+impl WriteDrainer {
+    fn always(&self) -> bool {
+        self.shared.durability == Durability::Always
+    }
+
+    fn commit(&self, engine: &dyn Engine, tx: &Transaction, sync: bool) -> Result<()> {
+        let shared = &self.shared;
+        let changes = tx.changes();
+        if changes.is_empty() {
+            let unsynced = shared.unsynced.load(Ordering::Acquire);
+            if !(sync && unsynced) {
+                return Ok(());
+            }
+            shared.metrics.syncs.add(1);
+            self.latched(|| engine.sync())?;
+        } else {
+            shared.metrics.commits.add(1);
+            shared.metrics.syncs.add(u64::from(sync));
+            let begun = Instant::now();
+            self.latched(|| engine.apply(changes, sync))?;
+            let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+            shared.metrics.commit_micros.add(micros);
+        }
+        shared.unsynced.store(!sync, Ordering::Release);
+        Ok(())
+    }
+
+    fn drop_keyspace(&self, engine: &dyn Engine, keyspace: KeyspaceId) -> Result<bool> {
+        self.latched(|| engine.drop_keyspace(keyspace))
+    }
+
+    /// Runs what may leave the disk in a state unknown. On an error or a panic no write is accepted
+    /// any more: believing a retried fsync is how data is lost.
+    fn latched<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<T> {
+        let result = catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| {
+            let why = panic_message(payload.as_ref());
+            Err(Error::corrupted(format!("the engine panicked: {why}")))
+        });
+        result.map_err(|error| {
+            let cause = error.into_cause();
+            tracing::error!(%cause, "a commit failed; writes are refused until reopened");
+            let _ = self.shared.latch.set(Arc::clone(&cause));
+            Error::Commit(cause)
+        })
+    }
+}
+
+fn is_full(tx: &Transaction, begun: Instant) -> bool {
+    tx.bytes_total() >= BATCH_BYTES_MAX || begun.elapsed() >= BUSY_MAX
+}

@@ -1,0 +1,131 @@
+//! Scans: a range as a stream, read page by page from one snapshot.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_core::Stream;
+
+use crate::engine::Page;
+use crate::error::Result;
+use crate::keyspace::Keyspace;
+use crate::options::ReadLane;
+use crate::range::KeyRange;
+use crate::read::{ScanOptions, rest_after};
+use crate::snapshot::Snapshot;
+use crate::store::Store;
+
+type Read = Pin<Box<dyn Future<Output = Result<(Arc<Snapshot>, Page)>> + Send>>;
+
+/// The entries of a range in key order, or in reverse: a [`Stream`] over one snapshot, which it takes
+/// when it is first polled.
+///
+/// It holds one page at a time (see [`ScanOptions::page`]), so that its memory is bounded whatever
+/// the range. The first page goes through the read lane, those after it through the background
+/// lane, unless [`Store::with_lane`] chose one for all. After an error it ends. Dropping it releases
+/// its snapshot in the background lane.
+#[must_use = "streams do nothing unless polled"]
+pub struct Scan {
+    from: From,
+    keyspace: Keyspace,
+    rest: Option<KeyRange>,
+    options: ScanOptions,
+    page: VecDeque<(Bytes, Bytes)>,
+    read: Option<Read>,
+}
+
+/// Where the next page comes from.
+enum From {
+    Start(Store),
+    Snapshot(Arc<Snapshot>),
+}
+
+impl Scan {
+    pub(crate) fn new(
+        store: Store,
+        keyspace: Keyspace,
+        range: KeyRange,
+        options: ScanOptions,
+    ) -> Self {
+        Self::over(From::Start(store), keyspace, range, options)
+    }
+
+    pub(crate) fn of_snapshot(
+        snapshot: Arc<Snapshot>,
+        keyspace: Keyspace,
+        range: KeyRange,
+        options: ScanOptions,
+    ) -> Self {
+        Self::over(From::Snapshot(snapshot), keyspace, range, options)
+    }
+
+    fn over(from: From, keyspace: Keyspace, range: KeyRange, options: ScanOptions) -> Self {
+        let rest = Some(range).filter(|range| !range.is_empty());
+        Self { from, keyspace, rest, options, page: VecDeque::new(), read: None }
+    }
+
+    /// The read of the page that begins `range`.
+    fn start_read(&self, range: KeyRange) -> Read {
+        let keyspace = self.keyspace.clone();
+        let ScanOptions { reverse, page: limit } = self.options;
+        match &self.from {
+            From::Snapshot(snapshot) => {
+                let snapshot = Arc::clone(snapshot);
+                Box::pin(async move {
+                    let page = snapshot.page(keyspace, range, reverse, limit).await?;
+                    Ok((snapshot, page))
+                })
+            }
+            From::Start(store) => {
+                let store = store.clone();
+                Box::pin(async move {
+                    let (snapshot, page) =
+                        store.snapshot_with_page(keyspace, range, reverse, limit).await?;
+                    Ok((Arc::new(snapshot), page))
+                })
+            }
+        }
+    }
+}
+
+impl Stream for Scan {
+    type Item = Result<(Bytes, Bytes)>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(entry) = self.page.pop_front() {
+                return Poll::Ready(Some(Ok(entry)));
+            }
+            let Some(range) = self.rest.clone() else { return Poll::Ready(None) };
+            let mut read = self.read.take().unwrap_or_else(|| self.start_read(range.clone()));
+            let Poll::Ready(result) = read.as_mut().poll(cx) else {
+                self.read = Some(read);
+                return Poll::Pending;
+            };
+            self.rest = None;
+            match result {
+                Ok((snapshot, page)) => {
+                    self.rest = rest_after(range, self.options.reverse, &page);
+                    self.page = page.entries.into();
+                    self.from = From::Snapshot(snapshot);
+                }
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Scan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scan").field("keyspace", &self.keyspace).finish_non_exhaustive()
+    }
+}
+
+/// The lane for the pages behind the first: the caller's choice, else the background.
+pub(crate) fn later_lane(chosen: Option<ReadLane>) -> ReadLane {
+    chosen.unwrap_or(ReadLane::Background)
+}

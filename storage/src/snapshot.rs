@@ -1,0 +1,156 @@
+//! Held snapshots: a consistent view kept across awaits, and the gate that ends them at close.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use bytes::Bytes;
+
+use crate::engine::PageLimit;
+use crate::error::{Error, Result};
+use crate::keyspace::Keyspace;
+use crate::range::{IntoBytes, KeyRange};
+use crate::read::{Reader, ScanOptions};
+use crate::scan::Scan;
+use crate::store::Store;
+use crate::sync::lock;
+use crate::view::View;
+
+/// A view that is held: emptied when it is released, or when the store closes.
+pub(crate) type Slot = Arc<RwLock<Option<View>>>;
+
+/// Every snapshot and scan held, so that closing can end them. It owns them, so that letting a
+/// handle go never releases an engine's snapshot on an async thread.
+pub(crate) struct SnapshotGate {
+    held: Mutex<HashMap<u64, Slot>>,
+    next: AtomicU64,
+    len_max: usize,
+}
+
+impl SnapshotGate {
+    pub(crate) fn new(len_max: usize) -> Self {
+        Self { held: Mutex::default(), next: AtomicU64::new(0), len_max }
+    }
+
+    /// Reserves a place. On a bridge thread only, as `view` is released here when there is none.
+    pub(crate) fn hold(&self, view: View) -> Result<(u64, Slot)> {
+        let mut held = lock(&self.held);
+        if held.len() >= self.len_max {
+            return Err(Error::TooLarge {
+                what: "number of snapshots held",
+                size: held.len() as u64 + 1,
+                limit: self.len_max as u64,
+            });
+        }
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let slot = Slot::new(RwLock::new(Some(view)));
+        held.insert(id, Arc::clone(&slot));
+        Ok((id, slot))
+    }
+
+    /// Releases one. On a bridge thread only.
+    pub(crate) fn release(&self, id: u64) {
+        let slot = lock(&self.held).remove(&id);
+        if let Some(slot) = slot {
+            empty(&slot);
+        }
+    }
+
+    /// Releases all. On the closing thread only, with every lane idle.
+    pub(crate) fn release_all(&self) {
+        let slots: Vec<Slot> = lock(&self.held).drain().map(|(_, slot)| slot).collect();
+        slots.iter().for_each(empty);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.held).len()
+    }
+}
+
+fn empty(slot: &Slot) {
+    let view = slot.write().unwrap_or_else(PoisonError::into_inner).take();
+    drop(view);
+}
+
+/// A consistent view of the store, held across awaits: what [`Store::snapshot`] gives.
+///
+/// It costs the engine: what is deleted or replaced meanwhile stays on the disk until it is let
+/// go. Dropping it hands the release to the background lane and blocks nothing. When the store is
+/// closed it ends: every later call gives [`Error::Closed`]. It keeps the store open as a handle does.
+pub struct Snapshot {
+    pub(crate) store: Store,
+    id: u64,
+    slot: Slot,
+}
+
+impl Snapshot {
+    pub(crate) fn new(store: Store, id: u64, slot: Slot) -> Self {
+        Self { store, id, slot }
+    }
+
+    /// The value of `key` when the snapshot was taken.
+    ///
+    /// # Errors
+    /// As for [`Store::get`]. Dropping the future before it started means it never runs.
+    pub async fn get(&self, keyspace: &Keyspace, key: impl IntoBytes) -> Result<Option<Bytes>> {
+        let (keyspace, key) = (keyspace.clone(), key.into_bytes());
+        self.view(move |view| view.get(&keyspace, &key)).await
+    }
+
+    /// Runs `f` over the snapshot, off the async thread, in the lane that
+    /// [`Store::with_lane`] chose before the snapshot was taken.
+    ///
+    /// # Errors
+    /// What `f` returns, or why it did not run: as for [`Store::view`].
+    pub async fn view<T, E, F>(&self, f: F) -> Result<T, E>
+    where
+        F: FnOnce(&View) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let slot = Arc::clone(&self.slot);
+        self.store
+            .read_call(move |_| {
+                let held = slot.read().unwrap_or_else(PoisonError::into_inner);
+                match held.as_ref() {
+                    Some(view) => f(view),
+                    None => Err(Error::Closed.into()),
+                }
+            })
+            .await
+    }
+
+    /// The entries of `range` as they were when the snapshot was taken. The stream keeps the
+    /// snapshot alive.
+    pub fn scan(
+        self: &Arc<Self>,
+        keyspace: &Keyspace,
+        range: impl Into<KeyRange>,
+        options: ScanOptions,
+    ) -> Scan {
+        Scan::of_snapshot(Arc::clone(self), keyspace.clone(), range.into(), options)
+    }
+
+    pub(crate) async fn page(
+        &self,
+        keyspace: Keyspace,
+        range: KeyRange,
+        reverse: bool,
+        limit: PageLimit,
+    ) -> Result<crate::engine::Page> {
+        self.view(move |view| view.page(&keyspace, &range, reverse, limit)).await
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        self.store.release_snapshot(self.id);
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("id", &self.id).finish_non_exhaustive()
+    }
+}

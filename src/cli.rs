@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use pontoon_storage::EngineKind;
 use tracing_subscriber::EnvFilter;
 
@@ -91,7 +91,7 @@ struct Serve {
 
     /// Without a password, serve loopback clients alone
     #[arg(long, env = "PONTOON_PROTECTED_MODE", default_value = "yes", value_name = "yes|no")]
-    #[arg(value_parser = yes_no(), help_heading = NETWORK)]
+    #[arg(action = ArgAction::Set, value_parser = yes_no(), help_heading = NETWORK)]
     protected_mode: bool,
 
     /// Directory of the data; created if need be [default: ./pontoon-data]

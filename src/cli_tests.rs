@@ -95,7 +95,7 @@ fn senseless_values_are_refused() {
     assert_refused(&["--log=vrebose"], ValueValidation, "no level");
     assert_refused(&["--log=pontoon=loud"], ValueValidation, "--log");
     assert_refused(&["--no-such-option"], UnknownArgument, "--no-such-option");
-    assert_refused(&["--port=1", "serve"], UnknownArgument, "serve");
+    assert_refused(&["--port=1", "serve"], ErrorKind::ArgumentConflict, "serve");
 }
 
 #[test]

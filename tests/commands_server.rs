@@ -60,7 +60,13 @@ fn info_has_its_sections() {
     ] {
         assert!(info.contains(expected), "{expected} is not in {info}");
     }
-    assert_eq!(shell.run("INFO all"), shell.run("info everything"));
+    let titles = |info: &str| -> Vec<String> {
+        info.split("\\r\\n").filter(|line| line.contains("# ")).map(str::to_owned).collect()
+    };
+    assert_eq!(titles(&info).len(), 10);
+    for all in ["INFO all", "info everything", "INFO DEFAULT", "INFO server all"] {
+        assert_eq!(titles(&shell.run(all)), titles(&info), "{all}");
+    }
     shell.check(
         "INFO keyspace",
         "\"# Keyspace\\r\\ndb0:keys=2,expires=1,avg_ttl=0\\r\\ndb2:keys=1,expires=0,avg_ttl=0\\r\\n\"",

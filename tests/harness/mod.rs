@@ -36,7 +36,14 @@ impl Shell {
     pub fn with_settings(settings: Settings) -> Self {
         let options =
             Options::in_memory().key_bytes_max(data::STORAGE_KEY_BYTES_MAX).pool_threads(1);
-        let store = block_on(Store::open(options)).unwrap();
+        Self::start(block_on(Store::open(options)).unwrap(), settings)
+    }
+
+    pub fn over(store: Store) -> Self {
+        Self::start(store, Settings::default())
+    }
+
+    fn start(store: Store, settings: Settings) -> Self {
         let databases = block_on(Databases::open(&store)).unwrap();
         let server = Arc::new(ServerState::new(settings));
         let session = Session::new(
@@ -71,12 +78,13 @@ impl Shell {
         assert_eq!(self.run(line), reply, "{line}");
     }
 
-    /// Checks the replies to several lines in turn: `command -> reply` each.
+    /// Checks the replies to several lines in turn: `command -> reply` each, without a blank at the
+    /// end.
     #[track_caller]
     pub fn script(&mut self, script: &str) {
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (command, reply) = line.split_once(" -> ").expect("command -> reply");
-            self.check(command.trim(), reply.trim());
+            assert_eq!(self.run(command).trim_end(), reply, "{command}");
         }
     }
 

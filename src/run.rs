@@ -47,6 +47,12 @@ impl PendingRun {
         self.requests.len() >= RUN_COMMANDS_MAX || self.argument_bytes >= RUN_ARGUMENT_BYTES_MAX
     }
 
+    /// Requests it has memory for.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.requests.capacity()
+    }
+
     /// Runs what waits and writes a reply for each command to `replies`: over one snapshot if all
     /// of it reads, else in the write lane, in order. It takes more than one job when the replies
     /// are large.

@@ -1,6 +1,7 @@
 //! The periodic removal of keys whose time has come and of what flushes left behind.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use pontoon_storage::ReadLane;
@@ -50,9 +51,9 @@ async fn sweep_once(service: &Arc<Service>) -> data::Result<()> {
         let step = move |tx: &mut _| {
             expire_step(tx, &here.databases, now_ms(), SWEEP_STEP_DEFAULT)
         };
-        let removed = service.store.update(step).await?;
-        service.state.stats.expired_keys.fetch_add(removed as u64, std::sync::atomic::Ordering::Relaxed);
-        more = removed >= SWEEP_STEP_DEFAULT;
+        let done = service.store.update(step).await?;
+        service.state.stats.expired_keys.fetch_add(done.removed, Relaxed);
+        more = done.more;
     }
     let mut more = garbage;
     while more {

@@ -1,0 +1,114 @@
+//! What the tests of the crate share: every setup a store can run in, and engines that misbehave.
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+pub mod wrap;
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use pontoon_storage::{Bridge, EngineKind, Options, Store};
+
+/// Which executor polls the store's futures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runtime {
+    CurrentThread,
+    MultiThread,
+    /// No tokio at all.
+    None,
+}
+
+impl Runtime {
+    pub fn block_on<F: Future>(self, future: F) -> F::Output {
+        use tokio::runtime::Builder;
+        match self {
+            Runtime::CurrentThread => {
+                Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+            }
+            Runtime::MultiThread => Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .unwrap()
+                .block_on(future),
+            Runtime::None => futures::executor::block_on(future),
+        }
+    }
+}
+
+/// One way to run a store.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    pub engine: EngineKind,
+    pub bridge: Bridge,
+    pub runtime: Runtime,
+    /// One thread for reads, and queues of one operation.
+    pub tight: bool,
+}
+
+impl Setup {
+    /// Every engine, mode and runtime, each also with one read thread and queues of one.
+    pub fn all() -> Vec<Setup> {
+        let mut all = Vec::new();
+        for &engine in EngineKind::AVAILABLE {
+            for (bridge, runtime) in [
+                (Bridge::Pool, Runtime::None),
+                (Bridge::Pool, Runtime::CurrentThread),
+                (Bridge::Pool, Runtime::MultiThread),
+                (Bridge::Blocking, Runtime::CurrentThread),
+                (Bridge::Blocking, Runtime::MultiThread),
+            ] {
+                for tight in [false, true] {
+                    all.push(Setup { engine, bridge: bridge.clone(), runtime, tight });
+                }
+            }
+        }
+        all
+    }
+
+    /// Those whose engine keeps its data.
+    pub fn persistent() -> Vec<Setup> {
+        Self::all().into_iter().filter(|setup| setup.engine.is_persistent()).collect()
+    }
+
+    pub fn options(&self, dir: &std::path::Path) -> Options {
+        let options = Options::new(dir).engine(self.engine).bridge(self.bridge.clone());
+        if !self.tight {
+            return options;
+        }
+        let options = options.read_threads_max(1).queue_len_max(1);
+        match self.bridge {
+            Bridge::Pool => options.pool_threads(1),
+            _ => options,
+        }
+    }
+}
+
+/// Runs `test` in every one of `setups`, each in a new directory, and names the one that fails.
+pub fn for_each<F, Fut>(setups: Vec<Setup>, test: F)
+where
+    F: Fn(Setup, Options) -> Fut,
+    Fut: Future<Output = ()>,
+{
+    for setup in setups {
+        let dir = tempfile::tempdir().unwrap();
+        let options = setup.options(&dir.path().join("store"));
+        let run = || setup.runtime.block_on(test(setup.clone(), options));
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
+            eprintln!("failed in {setup:?}");
+            resume_unwind(panic);
+        }
+    }
+}
+
+/// Runs `test` on a new store in every setup, and closes it.
+pub fn for_each_store<F, Fut>(test: F)
+where
+    F: Fn(Store) -> Fut,
+    Fut: Future<Output = ()>,
+{
+    for_each(Setup::all(), |_, options| async {
+        let store = Store::open(options).await.unwrap();
+        test(store.clone()).await;
+        store.close().await.unwrap();
+    });
+}

@@ -102,8 +102,8 @@ impl Server {
     async fn start(config: Config) -> Result<Self, ServeError> {
         let engine_files =
             if config.engine == EngineKind::Rocksdb { ENGINE_OPEN_FILES_MAX } else { 0 };
-        let clients_max = open_files::make_room(config.clients_max, engine_files)
-            .map_err(ServeError::System)?;
+        let clients_max =
+            open_files::make_room(config.clients_max, engine_files).map_err(ServeError::System)?;
         let listeners = Listeners::bind(&config.bind, config.port)
             .map_err(|(addr, error)| ServeError::Listen(addr, error))?;
         let store = Store::open(store_options(&config)).await.map_err(ServeError::Open)?;

@@ -215,3 +215,7 @@ fn is_http(args: &Args) -> bool {
         name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
     })
 }
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

@@ -21,6 +21,7 @@ mod listener;
 mod open_files;
 mod run;
 mod signals;
+mod storage_stats;
 mod store_options;
 mod sweep;
 

@@ -47,6 +47,12 @@ impl PendingRun {
         self.requests.len() >= RUN_COMMANDS_MAX || self.argument_bytes >= RUN_ARGUMENT_BYTES_MAX
     }
 
+    /// Requests it has memory for.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.requests.capacity()
+    }
+
     /// Runs what waits and writes a reply for each command to `replies`: over one snapshot if all
     /// of it reads, else in the write lane, in order. It takes more than one job when the replies
     /// are large.
@@ -140,7 +146,13 @@ fn answer_failure(state: &ServerState, error: Error, requests_len: usize, replie
     if matches!(error, Error::Commit(_) | Error::ReadOnly(_)) {
         state.last_write_ok.store(false, Relaxed);
     }
-    tracing::error!(%error, commands = requests_len, "a run of commands failed");
+    match &error {
+        Error::Commit(_) | Error::Panicked(_) | Error::Engine(_) | Error::Corrupted(_) => {
+            tracing::error!(%error, commands = requests_len, "a run of commands failed");
+        }
+        // Of these the client's own reply says enough, or the first failure has been logged.
+        _ => tracing::debug!(%error, commands = requests_len, "a run of commands failed"),
+    }
     let fail = Fail::Storage(error);
     for _ in 0..requests_len {
         refuse(&fail, state, replies);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -21,6 +21,7 @@ use crate::listener::{self, Listeners};
 use crate::open_files;
 use crate::run::Service;
 use crate::signals::StopSignals;
+use crate::storage_stats;
 use crate::store_options::{ENGINE_OPEN_FILES_MAX, store_options};
 use crate::sweep;
 
@@ -101,8 +102,8 @@ impl Server {
     async fn start(config: Config) -> Result<Self, ServeError> {
         let engine_files =
             if config.engine == EngineKind::Rocksdb { ENGINE_OPEN_FILES_MAX } else { 0 };
-        let clients_max = open_files::make_room(config.clients_max, engine_files)
-            .map_err(ServeError::System)?;
+        let clients_max =
+            open_files::make_room(config.clients_max, engine_files).map_err(ServeError::System)?;
         let listeners = Listeners::bind(&config.bind, config.port)
             .map_err(|(addr, error)| ServeError::Listen(addr, error))?;
         let store = Store::open(store_options(&config)).await.map_err(ServeError::Open)?;
@@ -145,10 +146,11 @@ impl Server {
     }
 
     async fn run(mut self, mut signals: StopSignals) -> Result<Stopped, ServeError> {
-        let mut sweeper = JoinSet::new();
-        sweeper.spawn(sweep::sweep(Arc::clone(&self.service)));
+        let mut periodic = JoinSet::new();
+        periodic.spawn(sweep::sweep(Arc::clone(&self.service)));
+        periodic.spawn(storage_stats::sample(Arc::clone(&self.service)));
         let patience = self.accept_until_stopped(&mut signals).await;
-        sweeper.abort_all();
+        periodic.abort_all();
         tokio::select! {
             outcome = self.stop(patience) => outcome.map(|()| Stopped::Cleanly),
             signal = signals.next() => {
@@ -185,7 +187,7 @@ impl Server {
         state.stats.connections_received.fetch_add(1, Relaxed);
         let refusal = if state.clients_connected.load(Relaxed) >= self.clients_max as u64 {
             Some(TOO_MANY_CLIENTS)
-        } else if self.is_protected_from(peer) {
+        } else if is_protected_from(&self.config, peer.ip()) {
             Some(DENIED)
         } else {
             None
@@ -220,11 +222,6 @@ impl Server {
         self.connections.spawn(task.instrument(span));
     }
 
-    fn is_protected_from(&self, peer: SocketAddr) -> bool {
-        let loopback = peer.ip().to_canonical().is_loopback();
-        self.config.protected_mode && self.config.password.is_none() && !loopback
-    }
-
     /// Lets connections finish what they run, for `patience` at the most, and closes the store.
     async fn stop(mut self, patience: Duration) -> Result<(), ServeError> {
         drop(self.listeners);
@@ -243,6 +240,11 @@ impl Server {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Whether protected mode keeps a client out: without a password only this machine's own come in.
+fn is_protected_from(config: &Config, client: IpAddr) -> bool {
+    config.protected_mode && config.password.is_none() && !client.to_canonical().is_loopback()
 }
 
 /// Counts a client as connected for as long as it lives.
@@ -275,5 +277,28 @@ fn log_panic(ended: Result<(), tokio::task::JoinError>) {
         && error.is_panic()
     {
         tracing::error!(%error, "a connection's task panicked");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protected_mode_keeps_strangers_out_while_there_is_no_password() {
+        let open = Config { protected_mode: false, ..Config::default() };
+        let password = Config { password: Some("secret".into()), ..Config::default() };
+        for (client, local) in [
+            ([127, 0, 0, 1].into(), true),
+            ([127, 9, 9, 9].into(), true),
+            (IpAddr::V6(std::net::Ipv6Addr::LOCALHOST), true),
+            (IpAddr::V6(std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped()), true),
+            ([192, 168, 0, 1].into(), false),
+            (IpAddr::V6(std::net::Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped()), false),
+        ] {
+            assert_eq!(is_protected_from(&Config::default(), client), !local, "{client}");
+            assert!(!is_protected_from(&open, client), "{client}");
+            assert!(!is_protected_from(&password, client), "{client}");
+        }
     }
 }

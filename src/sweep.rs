@@ -48,11 +48,10 @@ async fn sweep_once(service: &Arc<Service>) -> data::Result<()> {
     let mut more = expired;
     while more {
         let here = Arc::clone(service);
-        let step =
-            move |tx: &mut _| expire_step(tx, &here.databases, now_ms(), SWEEP_STEP_DEFAULT);
-        let step = service.store.update(step).await?;
-        service.state.stats.expired_keys.fetch_add(step.removed, Relaxed);
-        more = step.more;
+        let step = move |tx: &mut _| expire_step(tx, &here.databases, now_ms(), SWEEP_STEP_DEFAULT);
+        let done = service.store.update(step).await?;
+        service.state.stats.expired_keys.fetch_add(done.removed, Relaxed);
+        more = done.more;
     }
     let mut more = garbage;
     while more {

@@ -6,34 +6,39 @@ mod common;
 
 use std::net::TcpStream;
 
-use common::{Client, Server, bulk, encode, ok};
+use common::{Client, Server, bulk, encode, ok, persistent_engines};
 use rustix::process::Signal;
 
 #[test]
 fn a_signal_ends_it_in_order_and_keeps_the_data() {
-    for (signal, bridge) in [(Signal::TERM, "pool"), (Signal::INT, "blocking")] {
-        let dir = tempfile::tempdir().unwrap();
-        let args =
-            ["--dir", dir.path().to_str().unwrap(), "--durability", "no", "--bridge", bridge];
-        let server = Server::start(&args);
-        let mut client = server.connect();
-        assert_eq!(client.call(&["SET", "k", "v"]), ok());
-        assert_eq!(server.stop(signal).code(), Some(0));
-        client.assert_closed();
-        let server = Server::start(&args);
-        assert_eq!(server.connect().call(&["GET", "k"]), bulk("v"));
+    for engine in persistent_engines() {
+        for (signal, bridge) in [(Signal::TERM, "pool"), (Signal::INT, "blocking")] {
+            let dir = tempfile::tempdir().unwrap();
+            let place = dir.path().to_str().unwrap();
+            let args =
+                ["--engine", engine, "--dir", place, "--durability", "no", "--bridge", bridge];
+            let server = Server::start(&args);
+            let mut client = server.connect();
+            assert_eq!(client.call(&["SET", "k", "v"]), ok());
+            assert_eq!(server.stop(signal).code(), Some(0));
+            client.assert_closed();
+            let server = Server::start(&args);
+            assert_eq!(server.connect().call(&["GET", "k"]), bulk("v"));
+        }
     }
 }
 
 #[test]
 fn a_kill_costs_nothing_that_was_acknowledged() {
-    let dir = tempfile::tempdir().unwrap();
-    let args = ["--dir", dir.path().to_str().unwrap()];
-    let server = Server::start(&args);
-    assert_eq!(server.connect().call(&["SET", "k", "v"]), ok());
-    server.stop(Signal::KILL);
-    let server = Server::start(&args);
-    assert_eq!(server.connect().call(&["GET", "k"]), bulk("v"));
+    for engine in persistent_engines() {
+        let dir = tempfile::tempdir().unwrap();
+        let args = ["--engine", engine, "--dir", dir.path().to_str().unwrap()];
+        let server = Server::start(&args);
+        assert_eq!(server.connect().call(&["SET", "k", "v"]), ok());
+        server.stop(Signal::KILL);
+        let server = Server::start(&args);
+        assert_eq!(server.connect().call(&["GET", "k"]), bulk("v"));
+    }
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::fs;
 use std::net::TcpListener;
 use std::process::Output;
 
-use common::{Reply, Server, bulk, command, ok, run};
+use common::{Reply, Server, bulk, command, ok, persistent_engines, run};
+use rustix::process::Signal;
 
 #[track_caller]
 fn assert_fails(output: &Output, code: i32, needles: &[&str]) {
@@ -25,17 +26,21 @@ fn assert_fails(output: &Output, code: i32, needles: &[&str]) {
 
 #[test]
 fn one_line_says_where_it_listens_and_where_the_data_is() {
-    let dir = tempfile::tempdir().unwrap();
-    let place = dir.path().join("data");
-    let place = place.to_str().unwrap();
-    let server = Server::start(&["--dir", place, "--durability", "everysec"]);
-    let expected = format!(
-        "pontoon {} listening on 127.0.0.1:{}, redb in {place} (bridge pool, durability everysec)\n",
-        env!("CARGO_PKG_VERSION"),
-        server.port
-    );
-    assert_eq!(server.announcement, expected);
-    assert_eq!(server.connect().call(&["SET", "k", "v"]), ok());
+    for engine in persistent_engines() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("data");
+        let place = place.to_str().unwrap();
+        let server =
+            Server::start(&["--engine", engine, "--dir", place, "--durability", "everysec"]);
+        let expected = format!(
+            "pontoon {} listening on 127.0.0.1:{}, {engine} in {place} (bridge pool, durability \
+             everysec)\n",
+            env!("CARGO_PKG_VERSION"),
+            server.port
+        );
+        assert_eq!(server.announcement, expected);
+        assert_eq!(server.connect().call(&["SET", "k", "v"]), ok());
+    }
 }
 
 #[test]
@@ -53,12 +58,12 @@ fn every_bridge_and_runtime_serves() {
 #[test]
 fn settings_come_from_the_environment_too_and_the_command_line_wins() {
     let server = Server::spawn({
-        let mut command = command(&["serve", "--engine", "memory"]);
+        let mut command = command(&["serve", "--engine", "memory", "--bridge", "pool"]);
         command.env("PONTOON_PORT", "0").env("PONTOON_MAXCLIENTS", "77");
-        command.env("PONTOON_ENGINE", "redb");
+        command.env("PONTOON_BRIDGE", "blocking");
         command
     });
-    assert!(server.announcement.contains("in memory"), "{}", server.announcement);
+    assert!(server.announcement.contains("bridge pool"), "{}", server.announcement);
     let reply = server.connect().call(&["CONFIG", "GET", "maxclients"]);
     assert_eq!(reply, Reply::Array(vec![bulk("maxclients"), bulk("77")]));
 }
@@ -78,32 +83,40 @@ fn a_taken_port_is_one_clear_line_and_leaves_the_data_alone() {
     let port = taken.local_addr().unwrap().port().to_string();
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().join("data");
-    let output = run(&["--port", &port, "--dir", place.to_str().unwrap()]);
+    let output = run(&["--port", &port, "--engine", "memory"]);
     assert_fails(&output, 1, &["pontoon: cannot listen on 127.0.0.1", &port]);
-    assert!(!place.exists());
+    for engine in persistent_engines() {
+        let args = ["--port", &port, "--engine", engine, "--dir", place.to_str().unwrap()];
+        assert_fails(&run(&args), 1, &["pontoon: cannot listen on 127.0.0.1", &port]);
+        assert!(!place.exists());
+    }
 }
 
 #[test]
 fn a_locked_directory_is_one_clear_line() {
-    let dir = tempfile::tempdir().unwrap();
-    let place = dir.path().to_str().unwrap();
-    let server = Server::start(&["--dir", place]);
-    let output = run(&["--port", "0", "--dir", place]);
-    assert_fails(&output, 1, &["pontoon: ", place, "already open"]);
-    drop(server);
+    for engine in persistent_engines() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().to_str().unwrap();
+        let args = ["--engine", engine, "--dir", place, "--port", "0"];
+        let _server = Server::start(&args[..4]);
+        assert_fails(&run(&args), 1, &["pontoon: ", place, "already open"]);
+    }
 }
 
 #[test]
 fn a_directory_of_another_engine_is_one_clear_line() {
-    let dir = tempfile::tempdir().unwrap();
-    let place = dir.path().to_str().unwrap();
-    assert!(Server::start(&["--dir", place]).stop(rustix::process::Signal::TERM).success());
-    let marker = dir.path().join("PONTOON");
-    let text = fs::read_to_string(&marker).unwrap();
-    assert!(text.contains("redb"), "{text}");
-    fs::write(&marker, text.replace("redb", "rocksdb")).unwrap();
-    let output = run(&["--port", "0", "--dir", place]);
-    assert_fails(&output, 1, &["pontoon: ", place, "rocksdb", "redb"]);
+    for engine in persistent_engines() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().to_str().unwrap();
+        let args = ["--engine", engine, "--dir", place, "--port", "0"];
+        assert!(Server::start(&args[..4]).stop(Signal::TERM).success());
+        // Not every build has a second engine that leaves a directory behind.
+        let marker = dir.path().join("PONTOON");
+        let text = fs::read_to_string(&marker).unwrap();
+        assert!(text.contains(engine), "{text}");
+        fs::write(&marker, text.replace(engine, "another")).unwrap();
+        assert_fails(&run(&args), 1, &["pontoon: ", place, "another", engine]);
+    }
 }
 
 #[test]

@@ -43,9 +43,18 @@ impl Fail {
     pub fn encode(&self, out: &mut Encoder) {
         match self {
             Fail::Reply(text) => out.error(text),
-            Fail::Storage(error) => out.error(&format!("ERR {error}")),
+            Fail::Storage(error) => {
+                let code = if is_write_failure(error) { "MISCONF" } else { "ERR" };
+                out.error(&format!("{code} {error}"));
+            }
         }
     }
+}
+
+/// Whether writes fail from now on: what Redis answers with `MISCONF` when its log cannot be written.
+fn is_write_failure(error: &pontoon_storage::Error) -> bool {
+    use pontoon_storage::Error::{Commit, ReadOnly};
+    matches!(error, Commit(_) | ReadOnly(_))
 }
 
 impl From<data::Error> for Fail {

@@ -177,6 +177,11 @@ impl Encoder {
         self.len_bytes() == 0
     }
 
+    /// Bytes it holds memory for, shared values aside.
+    pub fn capacity(&self) -> usize {
+        self.tail.capacity() + self.chunks.capacity() * size_of::<Bytes>()
+    }
+
     /// Where the output ends now.
     pub fn mark(&self) -> Mark {
         Mark { chunks: self.chunks.len(), chunks_bytes: self.chunks_bytes, tail: self.tail.len() }
@@ -203,6 +208,10 @@ impl Encoder {
 
     /// Writes behind this the replies of `other`.
     pub fn append(&mut self, other: Encoder) {
+        if self.is_empty() {
+            *self = Encoder { protocol: self.protocol, ..other };
+            return;
+        }
         if other.chunks.is_empty() && other.tail.len() < SHARED_BYTES_MIN {
             self.tail.extend_from_slice(&other.tail);
             return;

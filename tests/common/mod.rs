@@ -1,6 +1,6 @@
 //! The built server as a child process, and a small client that speaks RESP.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -8,6 +8,7 @@ use std::net::{Shutdown, TcpStream};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
+use pontoon_storage::EngineKind;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// So that a server that never answers fails a test instead of holding it for good.
@@ -21,6 +22,11 @@ pub fn command(args: &[&str]) -> Command {
     }
     command.args(args).stdin(Stdio::null());
     command
+}
+
+/// The engines of this build whose data outlives the server.
+pub fn persistent_engines() -> impl Iterator<Item = &'static str> {
+    EngineKind::AVAILABLE.iter().filter(|kind| kind.is_persistent()).map(|kind| kind.name())
 }
 
 /// Runs `pontoon` with `args`, which are expected not to start a server.

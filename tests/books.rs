@@ -1,6 +1,8 @@
 //! After any sequence of commands the counts are exact, the expiry index holds what it must and no
 //! more, and no element is without a key or an entry in the list of garbage.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod harness;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,7 @@
 //! Expiry: set, read, and seen by every command.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod harness;
 
 use harness::Shell;

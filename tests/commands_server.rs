@@ -1,5 +1,7 @@
 //! Commands about the server.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod harness;
 
 use harness::{START_MS, Shell};
@@ -71,10 +73,13 @@ fn info_has_its_sections() {
         "INFO keyspace",
         "\"# Keyspace\\r\\ndb0:keys=2,expires=1,avg_ttl=0\\r\\ndb2:keys=1,expires=0,avg_ttl=0\\r\\n\"",
     );
-    shell.check("INFO replication cluster", concat!(
-        "\"# Replication\\r\\nrole:master\\r\\nconnected_slaves:0\\r\\n\\r\\n",
-        "# Cluster\\r\\ncluster_enabled:0\\r\\n\""
-    ));
+    shell.check(
+        "INFO replication cluster",
+        concat!(
+            "\"# Replication\\r\\nrole:master\\r\\nconnected_slaves:0\\r\\n\\r\\n",
+            "# Cluster\\r\\ncluster_enabled:0\\r\\n\""
+        ),
+    );
     shell.check("INFO nope", "\"\"");
 }
 
@@ -96,7 +101,9 @@ fn info_measures_the_process() {
 #[test]
 fn statistics_count_and_reset() {
     let mut shell = Shell::new();
-    shell.script("SET a 1 -> OK\n INCRBY a x -> (error) ERR value is not an integer or out of range");
+    shell.script(
+        "SET a 1 -> OK\n INCRBY a x -> (error) ERR value is not an integer or out of range",
+    );
     shell.run("NOPE");
     let info = shell.run("INFO stats");
     assert!(info.contains("total_commands_processed:2\\r"), "{info}");

@@ -1,5 +1,7 @@
 //! Strings behave as in Redis.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod harness;
 
 use harness::Shell;
@@ -273,7 +275,14 @@ fn appending_keeps_the_expiry() {
 fn a_pipeline_sees_its_own_writes_and_undoes_only_what_failed() {
     let mut shell = Shell::new();
     let replies = shell.pipeline(&[
-        "SET a 1", "GET a", "INCR a", "SET b x", "INCR b", "MGET a b", "MSETNX c 1 a 2", "DBSIZE",
+        "SET a 1",
+        "GET a",
+        "INCR a",
+        "SET b x",
+        "INCR b",
+        "MGET a b",
+        "MSETNX c 1 a 2",
+        "DBSIZE",
     ]);
     let not_integer = "(error) ERR value is not an integer or out of range";
     let expected =
@@ -286,8 +295,14 @@ fn a_pipeline_sees_its_own_writes_and_undoes_only_what_failed() {
 fn a_run_of_reads_answers_each_for_its_own_keys() {
     let mut shell = Shell::new();
     shell.run("MSET a 1 b 2 c 3");
-    let replies =
-        shell.pipeline(&["GET b", "GET missing", "MGET c a b", "STRLEN a", "GET b", "EXISTS a a d"]);
+    let replies = shell.pipeline(&[
+        "GET b",
+        "GET missing",
+        "MGET c a b",
+        "STRLEN a",
+        "GET b",
+        "EXISTS a a d",
+    ]);
     let expected = ["\"2\"", "nil", "[\"3\" \"1\" \"2\"]", "1", "\"2\"", "2"].map(String::from);
     assert_eq!(replies, expected);
 }

@@ -32,8 +32,7 @@ fn example() -> (String, Vec<(String, String)>) {
     let mut dump = String::new();
     let mut entries = Vec::new();
     let databases = &shell.databases;
-    for keyspace in
-        [databases.meta(), databases.elements(), databases.expiry(), databases.system()]
+    for keyspace in [databases.meta(), databases.elements(), databases.expiry(), databases.system()]
     {
         writeln!(dump, "{}", keyspace.name()).unwrap();
         for (key, value) in shell.dump(keyspace) {
@@ -72,7 +71,11 @@ fn the_dump_is_what_is_stored() {
     let page = fs::read_to_string(PATH).unwrap();
     let [written] = blocks(&page, "dump")[..] else { panic!("one dump") };
     if env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(PATH, page.replace(&format!("```dump\n{written}```"), &format!("```dump\n{dump}```"))).expect("docs/encoding.md can be written");
+        fs::write(
+            PATH,
+            page.replace(&format!("```dump\n{written}```"), &format!("```dump\n{dump}```")),
+        )
+        .expect("docs/encoding.md can be written");
         return;
     }
     assert!(

@@ -1,5 +1,7 @@
 //! `SCAN` returns every key that is there throughout, exactly once, whatever else comes and goes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod harness;
 
 use std::collections::BTreeMap;
@@ -120,8 +122,7 @@ fn equal_hashes_come_together_and_the_ends_of_the_range_once() {
             cursor = next;
         }
         let all: Vec<_> = calls.concat();
-        let expected =
-            ["zero", "zero-too", "one", "a", "b", "c", "d", "nine", "last", "last-too"];
+        let expected = ["zero", "zero-too", "one", "a", "b", "c", "d", "nine", "last", "last-too"];
         assert_eq!(all, expected, "COUNT {count}");
         for group in [["zero", "zero-too"], ["a", "d"], ["last", "last-too"]] {
             let call = calls.iter().find(|call| call.iter().any(|key| key == group[0])).unwrap();

@@ -1,5 +1,7 @@
 //! Long strings, in chunks, behave as short ones do.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod harness;
 
 use harness::Shell;

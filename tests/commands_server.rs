@@ -187,9 +187,10 @@ fn command_describes_itself() {
         r#"
         COMMAND GETKEYS MSET a 1 b 2 -> ["a" "b"]
         COMMAND GETKEYS RENAME a b -> ["a" "b"]
-        COMMAND GETKEYS GET -> (error) ERR Invalid number of arguments specified for command
-        COMMAND GETKEYS PING -> (error) ERR The command has no key arguments
-        COMMAND GETKEYS NOPE -> (error) ERR Invalid command specified
+        COMMAND GETKEYS GET -> (error) ERR wrong number of arguments for 'command|getkeys' command
+        COMMAND GETKEYS SET a -> (error) ERR Invalid number of arguments specified for command
+        COMMAND GETKEYS PING a -> (error) ERR The command has no key arguments
+        COMMAND GETKEYS NOPE a -> (error) ERR Invalid command specified
         COMMAND LIST FILTERBY PATTERN getr* -> ["getrange"]
         COMMAND LIST FILTERBY PATTERN CLIENT|ID -> ["client|id"]
         COMMAND LIST FILTERBY MODULE x -> []

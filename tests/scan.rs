@@ -52,6 +52,7 @@ fn options_and_errors() {
     assert_eq!(iterate(&mut shell, "TYPE nonsense", |_| {}).len(), 0);
     shell.script(
         r#"
+        SCAN '' COUNT 9 TYPE hash -> ["0" []]
         SCAN x -> (error) ERR invalid cursor
         SCAN -1 -> (error) ERR invalid cursor
         SCAN 18446744073709551616 -> (error) ERR invalid cursor

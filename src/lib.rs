@@ -26,3 +26,8 @@ mod store_options;
 mod sweep;
 
 pub use launch::launch;
+
+/// Compiles what the readme shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

@@ -1,5 +1,7 @@
 //! The guarantees of `docs/guarantees.md`, a test for each, in both bridge modes and on every kind of
 //! runtime, over an engine that can be held up and made to fail.
+//!
+//! Long because the page's table is one list, and a reader wants it and its tests side by side.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 mod common;

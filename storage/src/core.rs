@@ -35,6 +35,17 @@ const VOLATILE_AGE_MAX: Duration = Duration::from_secs(10);
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
+/// The users' end of a core: when it goes, the store closes.
+pub(crate) struct Handle {
+    pub(crate) core: Arc<Core>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.core.begin_close();
+    }
+}
+
 pub(crate) struct Core {
     pub(crate) options: Options,
     pub(crate) shared: Arc<Shared>,
@@ -51,17 +62,17 @@ pub(crate) struct Core {
 
 impl Core {
     /// Opens on a thread of its own, as recovery may take long. Dropping the future does not stop
-    /// it; the store is then closed again at once.
-    pub(crate) async fn open(options: Options) -> Result<Arc<Self>> {
+    /// it; the store is then closed again at once, be the future dropped before or after the answer
+    /// has reached it.
+    pub(crate) async fn open(options: Options) -> Result<Handle> {
         options.check()?;
         let bridge = bridge::start(&options)?;
         let (reply, opened) = oneshot::channel();
         let span = tracing::Span::current();
         bridge::run_on_own_thread("pontoon-open", move || {
             let _span = span.entered();
-            if let Err(Ok(core)) = reply.send(Self::open_blocking(options, bridge)) {
-                core.begin_close();
-            }
+            let opened = Self::open_blocking(options, bridge).map(|core| Handle { core });
+            let _ = reply.send(opened);
         })?;
         opened.await.map_err(|_| Error::corrupted("the engine panicked while it was opened"))?
     }

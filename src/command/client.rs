@@ -12,10 +12,14 @@ use super::introspect::help;
 use super::session::Session;
 use super::spec::{Command, Flags, Group, Run};
 
-const ANY_TIME: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE);
+const ANY_TIME: Flags = Flags::LOADING.or(Flags::STALE);
+
+const fn bare_row(name: &'static str, arity: i32, run: Run) -> Command {
+    Command::new(name, arity, run).group(Group::Connection).flags(ANY_TIME)
+}
 
 const fn row(name: &'static str, arity: i32, run: Run) -> Command {
-    Command::new(name, arity, run).group(Group::Connection).flags(ANY_TIME)
+    bare_row(name, arity, run).flags(Flags::NOSCRIPT)
 }
 
 /// The table's rows.
@@ -44,7 +48,7 @@ const SUBCOMMANDS: &[Command] = &[
         "O(1)",
         "Returns the connection's name",
     ),
-    row("client|help", 2, Run::Connection(help)).docs("5.0.0", "O(1)", "Returns a short help"),
+    bare_row("client|help", 2, Run::Connection(help)).docs("5.0.0", "O(1)", "Returns a short help"),
     row("client|id", 2, Run::Connection(id)).docs("5.0.0", "O(1)", "Returns the connection's id"),
     row("client|info", 2, Run::Connection(info)).docs(
         "6.2.0",

@@ -1,9 +1,9 @@
 //! The arithmetic of `INCRBYFLOAT`.
 //!
-//! Redis adds in the processor's 80-bit numbers and prints 17 decimals. Here sums are exact to 17
-//! decimals for numbers below about 10^20, so that the small decimals that people use give what
-//! Redis gives (0.1 + 0.2 is 0.3). Beyond that it is 64-bit floating point, which has a smaller
-//! range (10^308) and fewer digits than Redis there.
+//! Redis adds in C's `long double` and prints 17 decimals, so its last digits depend on the machine:
+//! 1000 + 0.1 is 1000.09999999999999998 on x86, 1000.1 on 64-bit ARM. Here sums are exact to 17
+//! decimals for numbers below about 10^20. Beyond that it is 64-bit floating point, which has a
+//! smaller range (10^308) and fewer digits than Redis there.
 
 use super::fail::Fail;
 
@@ -29,7 +29,9 @@ pub(super) fn add(left: &[u8], right: &[u8]) -> Result<String, Fail> {
 
 fn float(text: &[u8]) -> Result<f64, Fail> {
     let number = std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok());
-    number.filter(|number| !number.is_nan()).ok_or(Fail::NOT_A_FLOAT)
+    // Infinity may be meant; a number that is too large is none.
+    let is_meant = |number: &f64| number.is_finite() || !text.iter().any(u8::is_ascii_digit);
+    number.filter(|number| !number.is_nan() && is_meant(number)).ok_or(Fail::NOT_A_FLOAT)
 }
 
 /// `text`, a valid number, in units of the last decimal; `None` if that does not fit.
@@ -113,6 +115,7 @@ mod tests {
             ("1.5", "1.5", "3"),
             ("+1.5", ".5", "2"),
             ("3.", "1E-2", "3.01"),
+            ("1000", "0.1", "1000.1"),
             ("17179869184", "1.5", "17179869185.5"),
             ("0.00000000000000001", "0", "0.00000000000000001"),
             ("0.000000000000000004", "0", "0"),
@@ -127,7 +130,7 @@ mod tests {
 
     #[test]
     fn what_is_no_number() {
-        for text in ["", " 1", "1 ", "a", "1e", "nan", "0x10", "1,5", "--1", "."] {
+        for text in ["", " 1", "1 ", "a", "1e", "nan", "0x10", "1,5", "--1", ".", "1e400"] {
             assert!(
                 matches!(add(text.as_bytes(), b"1"), Err(Fail::Reply(text))
                     if text == "ERR value is not a valid float"),

@@ -47,7 +47,7 @@ const SUBCOMMANDS: &[Command] = &[
         "O(N) with the number of commands",
         "Returns the documentation of commands",
     ),
-    row("command|getkeys", -3, Run::Connection(getkeys)).docs(
+    row("command|getkeys", -4, Run::Connection(getkeys)).docs(
         "2.8.13",
         "O(N) with the number of arguments",
         "Returns which of a command's arguments are keys",
@@ -105,7 +105,7 @@ fn info(_: &mut ConnectionContext<'_>, args: &Args, out: &mut Encoder) -> Result
     for name in names {
         match by_full_name(name) {
             Some(command) => reply_details(command, out),
-            None => out.null_array(),
+            None => out.null(),
         }
     }
     Ok(())
@@ -293,6 +293,8 @@ fn categories(command: &Command) -> Vec<&'static str> {
     match command.group {
         Group::String => names.push("string"),
         Group::Connection => names.push("connection"),
+        // Redis counts it among them, though it documents it under the server.
+        Group::Server if command.name.starts_with("command") => names.push("connection"),
         Group::Generic | Group::Server => {}
     }
     if command.flags.contains(Flags::ADMIN) {

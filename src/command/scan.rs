@@ -93,7 +93,11 @@ impl<'a> Options<'a> {
     }
 }
 
+/// An empty cursor is 0, as C's `strtoul` has it.
 fn parse_cursor(cursor: &[u8]) -> Result<u64, Fail> {
+    if cursor.is_empty() {
+        return Ok(0);
+    }
     std::str::from_utf8(cursor)
         .ok()
         .filter(|digits| !digits.starts_with('+'))

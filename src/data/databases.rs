@@ -63,8 +63,8 @@ impl Databases {
     fn prepare(&self, tx: &mut Transaction) -> Result<()> {
         match tx.get(self.system(), encoding::FORMAT_KEY)? {
             None => {
-                tx.put(self.system(), encoding::FORMAT_KEY, &FORMAT_VERSION.to_be_bytes())?;
-                tx.put(self.system(), encoding::COUNTERS_KEY, &Counters::FIRST.encode())?;
+                tx.put(self.system(), encoding::FORMAT_KEY, FORMAT_VERSION.to_be_bytes())?;
+                tx.put(self.system(), encoding::COUNTERS_KEY, Counters::FIRST.encode())?;
             }
             Some(stored) if *stored == FORMAT_VERSION.to_be_bytes() => {}
             Some(stored) => return Err(unknown_format(&stored)),
@@ -76,11 +76,11 @@ impl Databases {
             if tx.get(self.system(), &key)?.is_none() {
                 let fresh = DatabaseRecord { namespace: counters.namespace, keys: 0, expiring: 0 };
                 counters.namespace += 1;
-                tx.put(self.system(), key, &fresh.encode())?;
+                tx.put(self.system(), key, fresh.encode())?;
             }
         }
         if counters != first {
-            tx.put(self.system(), encoding::COUNTERS_KEY, &counters.encode())?;
+            tx.put(self.system(), encoding::COUNTERS_KEY, counters.encode())?;
         }
         Ok(())
     }

@@ -250,7 +250,7 @@ pub fn records_from(namespace: u64, hash: u64) -> KeyRange {
 
 /// Everything of a namespace, in any of the keyspaces ordered by namespace.
 pub fn namespace_range(namespace: u64) -> KeyRange {
-    KeyRange::prefix(&namespace.to_be_bytes())
+    KeyRange::prefix(namespace.to_be_bytes())
 }
 
 /// Where the expiry index has a key.

@@ -140,12 +140,12 @@ impl RunState {
         let system = self.databases.system();
         for (db, page) in (0u8..).zip(&mut self.books.databases) {
             if let Some(page) = page.as_mut().filter(|page| page.changed) {
-                tx.put(system, encoding::database_key(db), &page.record.encode())?;
+                tx.put(system, encoding::database_key(db), page.record.encode())?;
                 page.changed = false;
             }
         }
         if let Some(page) = self.books.counters.as_mut().filter(|page| page.changed) {
-            tx.put(system, encoding::COUNTERS_KEY, &page.record.encode())?;
+            tx.put(system, encoding::COUNTERS_KEY, page.record.encode())?;
             page.changed = false;
         }
         Ok(())

@@ -14,6 +14,8 @@ use pontoon_storage::{
 #[derive(Default)]
 pub struct Control {
     pub fail_apply: AtomicBool,
+    /// How many applies succeed though `fail_apply` is set.
+    pub applies_before_failure: AtomicUsize,
     pub panic_in_apply: AtomicBool,
     pub fail_sync: AtomicBool,
     pub applies: AtomicUsize,
@@ -115,7 +117,10 @@ impl Engine for Wrapped {
         self.control.called("apply");
         self.control.apply_gate.pass();
         assert!(!self.control.panic_in_apply.load(Ordering::SeqCst), "injected panic");
-        if self.control.fail_apply.load(Ordering::SeqCst) {
+        let passes = self.control.applies_before_failure.load(Ordering::SeqCst);
+        if self.control.fail_apply.load(Ordering::SeqCst)
+            && self.control.applies.load(Ordering::SeqCst) >= passes
+        {
             return Err(injected());
         }
         self.control.applies.fetch_add(1, Ordering::SeqCst);

@@ -55,10 +55,13 @@ async fn sweep_once(service: &Arc<Service>) -> data::Result<()> {
     let mut more = expired;
     while more {
         let here = Arc::clone(service);
-        let step = move |tx: &mut _| expire_step(tx, &here.databases, now_ms(), SWEEP_STEP_DEFAULT);
-        let done = service.store.update(step).await?;
-        service.state.stats.expired_keys.fetch_add(done.removed, Relaxed);
-        more = done.more;
+        let step = move |tx: &mut _| {
+            let done = expire_step(tx, &here.databases, now_ms(), SWEEP_STEP_DEFAULT)?;
+            // Before the commit: whoever sees that the keys are gone must see them counted.
+            here.state.stats.expired_keys.fetch_add(done.removed, Relaxed);
+            Ok::<_, data::Error>(done.more)
+        };
+        more = service.store.update(step).await?;
     }
     let mut more = garbage;
     while more {

@@ -1,8 +1,8 @@
 //! A running store: its lanes, bridge, ticker and directory, and how all of them end.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
@@ -19,7 +19,7 @@ use crate::lane::write::{IntervalSync, WriteDrainer, WriteWork};
 use crate::options::{Durability, EngineChoice, Options};
 use crate::shared::Shared;
 use crate::snapshot::SnapshotGate;
-use crate::sync::lock;
+use crate::sync::{AtomicBool, Mutex, lock};
 
 /// Reads that one drain takes: more, and callers and drains work in lockstep instead of side by side.
 const READS_PER_DRAIN_MAX: usize = 64;

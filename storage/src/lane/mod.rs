@@ -6,7 +6,7 @@
 //! for the read and the background lane, [`write`] for the write lane.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use tokio::sync::Semaphore;
 
@@ -14,6 +14,7 @@ use crate::bridge::{Deadline, LaneKind, RunningBridge};
 use crate::error::{Error, Result};
 use crate::metrics::LaneMetrics;
 use crate::options::{OnFull, QueueLimits};
+use crate::sync::AtomicBool;
 
 pub(crate) mod call;
 pub(crate) mod queue;

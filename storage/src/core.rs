@@ -35,6 +35,17 @@ const VOLATILE_AGE_MAX: Duration = Duration::from_secs(10);
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
+/// The users' end of the core: when it goes, the store closes.
+pub(crate) struct Handle {
+    pub(crate) core: Arc<Core>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.core.begin_close();
+    }
+}
+
 pub(crate) struct Core {
     pub(crate) options: Options,
     pub(crate) shared: Arc<Shared>,
@@ -52,16 +63,16 @@ pub(crate) struct Core {
 impl Core {
     /// Opens on a thread of its own, as recovery may take long. Dropping the future does not stop
     /// it; the store is then closed again at once.
-    pub(crate) async fn open(options: Options) -> Result<Arc<Self>> {
+    pub(crate) async fn open(options: Options) -> Result<Handle> {
         options.check()?;
         let bridge = bridge::start(&options)?;
         let (reply, opened) = oneshot::channel();
         let span = tracing::Span::current();
         bridge::run_on_own_thread("pontoon-open", move || {
             let _span = span.entered();
-            if let Err(Ok(core)) = reply.send(Self::open_blocking(options, bridge)) {
-                core.begin_close();
-            }
+            let opened = Self::open_blocking(options, bridge).map(|core| Handle { core });
+            // Nobody may be there to take the handle, now or once it is sent: then it closes.
+            let _ = reply.send(opened);
         })?;
         opened.await.map_err(|_| Error::corrupted("the engine panicked while it was opened"))?
     }

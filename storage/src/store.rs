@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::batch::WriteBatch;
 use crate::bridge::Deadline;
-use crate::core::{Core, checkpoint};
+use crate::core::{Core, Handle, checkpoint};
 use crate::engine::{Page, PageLimit};
 use crate::error::{Error, Result};
 use crate::keyspace::Keyspace;
@@ -66,17 +66,6 @@ pub struct Store {
     call: CallOptions,
 }
 
-/// The users' end of the core: when it goes, the store closes.
-struct Handle {
-    core: Arc<Core>,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.core.begin_close();
-    }
-}
-
 impl Store {
     /// Opens, or creates, a store, off the async thread.
     ///
@@ -88,8 +77,8 @@ impl Store {
     /// something else; [`Error::Locked`], [`Error::WrongEngine`], [`Error::NoRuntime`],
     /// [`Error::Unsupported`]; [`Error::Corrupted`] or [`Error::Engine`] from the engine.
     pub async fn open(options: Options) -> Result<Store> {
-        let core = Core::open(options).await?;
-        Ok(Store { handle: Arc::new(Handle { core }), call: CallOptions::default() })
+        let handle = Core::open(options).await?;
+        Ok(Store { handle: Arc::new(handle), call: CallOptions::default() })
     }
 
     /// The keyspace called `name`. Creates nothing: the first write does.

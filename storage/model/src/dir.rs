@@ -18,10 +18,6 @@ impl OpenDir {
     pub(crate) fn set_closing(&self) {}
 }
 
-pub(crate) fn write_copy(
-    _: &Path,
-    _: &str,
-    _: impl FnOnce(&Path) -> Result<()>,
-) -> Result<()> {
+pub(crate) fn write_copy(_: &Path, _: &str, _: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     Err(Error::Unsupported("the model has no disk".into()))
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex as Untried, PoisonError};
 use std::time::Duration;
 
 use shuttle::future::block_on;
+use shuttle::rand::{Rng, thread_rng};
 use tokio::sync::oneshot;
 
 use crate::bridge::{self, Deadline, LaneKind, RunningBridge, Ticker};
@@ -83,6 +84,7 @@ struct Records {
 
 impl Rig {
     /// A lane as `plan` says, over the real pool mode.
+    #[allow(clippy::expect_used)] // the model's threads always start
     pub fn new(plan: Plan) -> Self {
         let options = Options::in_memory().pool_threads(plan.drains_max);
         let bridge = bridge::start(&options).expect("the model's threads always start");
@@ -123,6 +125,7 @@ impl Rig {
                 std::task::Poll::Pending
             })
             .await;
+            step();
         });
     }
 
@@ -222,7 +225,10 @@ impl Rig {
         self.with(|records| {
             records.accepted.push(id);
             let answered = records.fates.get(&id).is_some_and(|fates| !fates.is_empty());
-            assert!(!records.idle || answered, "{id} was accepted, and not answered, after the end");
+            assert!(
+                !records.idle || answered,
+                "{id} was accepted, and not answered, after the end"
+            );
         });
         Ok(answer)
     }
@@ -289,8 +295,9 @@ impl Drainer<Operation> for Recorder {
             gate = wait(&self.log.gate_opened, gate);
         }
         drop(gate);
-        let leaves = self.plan.puts_back && batch.len() > 1 && once_in(2);
-        let begun = if leaves { batch.len() - 1 } else { batch.len() };
+        let all = batch.len();
+        let begun =
+            if self.plan.puts_back { thread_rng().gen_range(all.min(1)..=all) } else { all };
         for mut entry in batch.drain(..begun) {
             if !entry.start(metrics) {
                 continue;

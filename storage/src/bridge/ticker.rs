@@ -103,11 +103,10 @@ impl Ticker {
         let mut expired = pin!(cell.expired.notified());
         let mut operation = pin!(operation(Arc::clone(&cell)));
         std::future::poll_fn(|cx| {
-            if let Poll::Ready(result) = operation.as_mut().poll(cx) {
-                return Poll::Ready(result);
-            }
+            let ended = operation.as_mut().poll(cx);
             let _ = expired.as_mut().poll(cx);
-            if cell.is_expired() { Poll::Ready(Err(Error::Deadline)) } else { Poll::Pending }
+            // Last, for whoever found it expired may have let go of its answer already.
+            if cell.is_expired() { Poll::Ready(Err(Error::Deadline)) } else { ended }
         })
         .await
     }
@@ -180,9 +179,7 @@ impl Shared {
             let next = state.interval.as_ref().map(|interval| interval.next);
             state = match first.into_iter().chain(next).min() {
                 None => wait(&self.changed, state),
-                Some(at) => {
-                    wait_timeout(&self.changed, state, at.saturating_duration_since(now))
-                }
+                Some(at) => wait_timeout(&self.changed, state, at.saturating_duration_since(now)),
             };
         }
         state.running = false;

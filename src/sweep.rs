@@ -13,6 +13,13 @@ use crate::run::{Service, now_ms};
 /// How often to look for work (Redis's `hz` is 10, too).
 const INTERVAL: Duration = Duration::from_millis(100);
 
+/// Entries that one step takes from one discarded value at the most.
+const GARBAGE_STEP_LEN: usize = 32;
+
+/// Steps in one operation. A step looks at one discarded value, however small: with one commit for
+/// each, clients that overwrite large values would leave more behind than is swept.
+const GARBAGE_STEPS_PER_OPERATION: usize = 32;
+
 /// How long to rest when the store refuses: it may do so until the server is restarted.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(10);
 
@@ -48,15 +55,25 @@ async fn sweep_once(service: &Arc<Service>) -> data::Result<()> {
     let mut more = expired;
     while more {
         let here = Arc::clone(service);
-        let step = move |tx: &mut _| expire_step(tx, &here.databases, now_ms(), SWEEP_STEP_DEFAULT);
-        let done = service.store.update(step).await?;
-        service.state.stats.expired_keys.fetch_add(done.removed, Relaxed);
-        more = done.more;
+        let step = move |tx: &mut _| {
+            let done = expire_step(tx, &here.databases, now_ms(), SWEEP_STEP_DEFAULT)?;
+            // Before the commit: whoever sees that the keys are gone must see them counted.
+            here.state.stats.expired_keys.fetch_add(done.removed, Relaxed);
+            Ok::<_, data::Error>(done.more)
+        };
+        more = service.store.update(step).await?;
     }
     let mut more = garbage;
     while more {
         let here = Arc::clone(service);
-        let step = move |tx: &mut _| sweep_step(tx, &here.databases, SWEEP_STEP_DEFAULT);
+        let step = move |tx: &mut _| {
+            for _ in 0..GARBAGE_STEPS_PER_OPERATION {
+                if !sweep_step(tx, &here.databases, GARBAGE_STEP_LEN)? {
+                    return Ok(false);
+                }
+            }
+            Ok::<_, data::Error>(true)
+        };
         more = service.store.update(step).await?;
     }
     Ok(())

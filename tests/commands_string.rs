@@ -332,3 +332,22 @@ fn keys_have_a_limit() {
     assert_eq!(shell.run_args(&[b"SET", b"", b"empty"]), "OK");
     assert_eq!(shell.get(b"").unwrap(), b"empty");
 }
+
+/// The only way to fail after the first write is a key that is too long.
+#[test]
+fn a_command_that_fails_half_way_leaves_nothing() {
+    let mut shell = Shell::new();
+    shell.run("SET a 1 EX 100");
+    let too_long = "k".repeat((64 << 10) + 1);
+    let long = "x".repeat(20_000);
+    let mset = format!("MSET a 2 b {long} {too_long} 3");
+    let replies = shell.pipeline(&["SET c 1", &mset, "DBSIZE", "SET d 1", "MGET a b c d"]);
+    assert_eq!(replies[0], "OK");
+    assert!(replies[1].starts_with("(error) ERR key exceeds"), "{}", replies[1]);
+    assert_eq!(replies[2..], ["2", "OK", "[\"1\" nil \"1\" \"1\"]"]);
+    shell.check("DBSIZE", "3");
+    shell.check("TTL a", "100");
+    assert!(shell.run("INFO keyspace").contains("db0:keys=3,expires=1,"));
+    let elements = shell.databases.elements().clone();
+    assert!(shell.dump(&elements).is_empty());
+}

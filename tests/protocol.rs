@@ -1,6 +1,7 @@
 //! Requests as clients send them: pipelined, inline, cut anywhere, large, wrong.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(clippy::disallowed_methods, reason = "a client that sends while it reads is two threads")]
 
 mod common;
 

@@ -6,7 +6,7 @@ mod harness;
 
 use std::collections::BTreeMap;
 
-use harness::Shell;
+use harness::{Shell, with_each_persistent_engine};
 use pontoon::data::encoding::{self, Record};
 use proptest::prelude::*;
 
@@ -134,25 +134,23 @@ fn equal_hashes_come_together_and_the_ends_of_the_range_once() {
 
 #[test]
 fn a_cursor_outlives_the_process() {
-    let dir = tempfile::tempdir().unwrap();
-    let open = || {
-        let options = pontoon_storage::Options::new(dir.path())
-            .key_bytes_max(pontoon::data::STORAGE_KEY_BYTES_MAX);
-        Shell::over(futures::executor::block_on(pontoon_storage::Store::open(options)).unwrap())
-    };
-    let mut shell = open();
-    for n in 0..40 {
-        shell.run(&format!("SET key:{n} 1"));
-    }
-    let (cursor, mut seen) = scan(&mut shell, "0", "COUNT 15");
-    futures::executor::block_on(shell.store.close()).unwrap();
-    let mut shell = open();
-    let (end, rest) = scan(&mut shell, &cursor, "COUNT 100");
-    assert_eq!(end, "0");
-    seen.extend(rest);
-    seen.sort();
-    seen.dedup();
-    assert_eq!(seen.len(), 40);
+    with_each_persistent_engine(|open| {
+        let mut shell = open();
+        for n in 0..40 {
+            shell.run(&format!("SET key:{n} 1"));
+        }
+        let (cursor, mut seen) = scan(&mut shell, "0", "COUNT 15");
+        shell.close();
+        let mut shell = open();
+        let (end, rest) = scan(&mut shell, &cursor, "COUNT 100");
+        assert_eq!(end, "0");
+        assert_eq!((seen.len(), rest.len()), (15, 25));
+        seen.extend(rest);
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), 40);
+        shell.close();
+    });
 }
 
 #[derive(Debug, Clone)]

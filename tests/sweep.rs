@@ -5,8 +5,10 @@
 
 mod harness;
 
+use std::collections::BTreeSet;
+
 use futures::executor::block_on;
-use harness::Shell;
+use harness::{Shell, with_each_persistent_engine};
 use pontoon::data::string::CHUNK_BYTES;
 use pontoon::data::{self, Databases};
 use pontoon_storage::{Error, Options, Reader, Store};
@@ -72,54 +74,53 @@ fn the_chunks_of_what_is_gone_are_swept_and_others_stay() {
 
 #[test]
 fn a_sweep_goes_on_after_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let options = || Options::new(dir.path()).key_bytes_max(data::STORAGE_KEY_BYTES_MAX);
     let long = vec![b'x'; 3 * CHUNK_BYTES];
+    with_each_persistent_engine(|open| {
+        let mut shell = open();
+        for n in 0..30 {
+            shell.run(&format!("SET key:{n} 1"));
+        }
+        shell.run("FLUSHDB");
+        shell.run_args(&[b"SET", b"long", &long]);
+        shell.run("DEL long");
+        shell.run_args(&[b"SET", b"stays", &long]);
+        assert!(shell.sweep_step(10));
+        shell.close();
 
-    let mut shell = Shell::over(block_on(Store::open(options())).unwrap());
-    for n in 0..30 {
-        shell.run(&format!("SET key:{n} 1"));
-    }
-    shell.run("FLUSHDB");
-    shell.run_args(&[b"SET", b"long", &long]);
-    shell.run("DEL long");
-    shell.run_args(&[b"SET", b"stays", &long]);
-    assert!(shell.sweep_step(10));
-    block_on(shell.store.close()).unwrap();
-
-    let mut shell = Shell::over(block_on(Store::open(options())).unwrap());
-    assert_eq!(left(&shell), 20 + 3 + 1 + 3);
-    let databases = shell.databases.clone();
-    let garbage = shell.store.view(move |view| data::has_garbage(view, &databases));
-    assert!(block_on(garbage).unwrap());
-    shell.sweep(10);
-    assert_eq!(left(&shell), 1 + 3);
-    assert_eq!(shell.get(b"stays").unwrap(), long);
-    shell.check("DBSIZE", "1");
-    block_on(shell.store.close()).unwrap();
+        let mut shell = open();
+        assert_eq!(left(&shell), 20 + 3 + 1 + 3);
+        let databases = shell.databases.clone();
+        let garbage = shell.store.view(move |view| data::has_garbage(view, &databases));
+        assert!(block_on(garbage).unwrap());
+        shell.sweep(10);
+        assert_eq!(left(&shell), 1 + 3);
+        assert_eq!(shell.get(b"stays").unwrap(), long);
+        shell.check("DBSIZE", "1");
+        shell.close();
+    });
 }
 
 #[test]
 fn versions_and_namespaces_are_never_given_twice() {
-    let dir = tempfile::tempdir().unwrap();
-    let options = || Options::new(dir.path()).key_bytes_max(data::STORAGE_KEY_BYTES_MAX);
     let long = vec![b'x'; CHUNK_BYTES];
-    let mut seen = std::collections::BTreeSet::new();
-    for _ in 0..3 {
-        let mut shell = Shell::over(block_on(Store::open(options())).unwrap());
-        for _ in 0..2 {
-            shell.run_args(&[b"SET", b"k", &long]);
-            let elements = shell.databases.elements().clone();
-            let keys = shell.dump(&elements);
-            let latest = keys.last().unwrap().0.slice(..16);
-            assert!(seen.insert(latest), "namespace and version were used before");
-            shell.run("DEL k");
-            shell.run("SET other 1");
-            shell.run("FLUSHDB");
-            shell.sweep(10);
+    with_each_persistent_engine(|open| {
+        let mut seen = BTreeSet::new();
+        for _ in 0..3 {
+            let mut shell = open();
+            for _ in 0..2 {
+                shell.run_args(&[b"SET", b"k", &long]);
+                let elements = shell.databases.elements().clone();
+                let keys = shell.dump(&elements);
+                let latest = keys.last().unwrap().0.slice(..16);
+                assert!(seen.insert(latest), "namespace and version were used before");
+                shell.run("DEL k");
+                shell.run("SET other 1");
+                shell.run("FLUSHDB");
+                shell.sweep(10);
+            }
+            shell.close();
         }
-        block_on(shell.store.close()).unwrap();
-    }
+    });
 }
 
 #[test]

@@ -28,9 +28,6 @@ const SECTIONS: &[(&str, Section)] = &[
     ("Keyspace", Section::Data(keyspace)),
 ];
 
-/// Bytes of a memory page on the platforms where `/proc/self/statm` counts in pages.
-const PAGE_BYTES: u64 = 4096;
-
 /// Ticks a second of the times in `/proc/self/stat`; the same on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -111,9 +108,9 @@ fn clients(state: &ServerState, fields: &mut Fields) {
 
 /// What the process occupies stands for what it uses: the allocator keeps no count.
 fn memory(_: &ServerState, fields: &mut Fields) {
-    if let Some(pages) = number_in("/proc/self/statm", |text| text.split(' ').nth(1)) {
-        fields.add_bytes("used_memory", pages * PAGE_BYTES);
-        fields.add_bytes("used_memory_rss", pages * PAGE_BYTES);
+    if let Some(kib) = number_in("/proc/self/status", |text| field_of(text, "VmRSS:")) {
+        fields.add_bytes("used_memory", kib << 10);
+        fields.add_bytes("used_memory_rss", kib << 10);
     }
     if let Some(kib) = number_in("/proc/self/status", |text| field_of(text, "VmHWM:")) {
         fields.add_bytes("used_memory_peak", kib << 10);

@@ -22,8 +22,8 @@ pub const BYTES_MAX: u64 = 512 << 20;
 /// and so this many bytes a key, and `EXPIRE` rewrites them; a page of redb holds about as much.
 pub const INLINE_BYTES_MAX: usize = 4 << 10;
 
-/// Bytes of a chunk: what a change of one byte rewrites at the most. Four times that in a log-structured
-/// engine is little, and a string of the greatest size has but 32,768 of them.
+/// Bytes of a chunk: what a change of one byte rewrites at the most. A string of the greatest size
+/// has 32,768 of them.
 pub const CHUNK_BYTES: usize = 16 << 10;
 
 /// How much of a string one page of a read holds.
@@ -209,8 +209,9 @@ fn copy_overlap(to: &mut [u8], to_start: u64, from: &[u8], from_start: u64) {
     let skip_to = from_start.saturating_sub(to_start) as usize;
     let skip_from = to_start.saturating_sub(from_start) as usize;
     let (Some(to), Some(from)) = (to.get_mut(skip_to..), from.get(skip_from..)) else { return };
-    for (to, from) in to.iter_mut().zip(from) {
-        *to = *from;
+    let shared = to.len().min(from.len());
+    if let (Some(to), Some(from)) = (to.get_mut(..shared), from.get(..shared)) {
+        to.copy_from_slice(from);
     }
 }
 

@@ -1,8 +1,8 @@
 //! A running store: its lanes, bridge, ticker and directory, and how all of them end.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
@@ -19,7 +19,7 @@ use crate::lane::write::{IntervalSync, WriteDrainer, WriteWork};
 use crate::options::{Durability, EngineChoice, Options};
 use crate::shared::Shared;
 use crate::snapshot::SnapshotGate;
-use crate::sync::lock;
+use crate::sync::{AtomicBool, Mutex, lock};
 
 /// Reads that one drain takes: more, and callers and drains work in lockstep instead of side by side.
 const READS_PER_DRAIN_MAX: usize = 64;
@@ -72,6 +72,7 @@ impl Core {
         bridge::run_on_own_thread("pontoon-open", move || {
             let _span = span.entered();
             let opened = Self::open_blocking(options, bridge).map(|core| Handle { core });
+            // Nobody may be there to take the handle, now or once it is sent: then it closes.
             let _ = reply.send(opened);
         })?;
         opened.await.map_err(|_| Error::corrupted("the engine panicked while it was opened"))?

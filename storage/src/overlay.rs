@@ -16,6 +16,7 @@ use crate::range::KeyRange;
 use crate::read::rest_after;
 
 #[cfg(test)]
+#[path = "overlay/tests.rs"] // said outright for the model, which includes this file
 mod tests;
 
 /// What one pending write costs in memory beside its key and value, roughly.

@@ -1,6 +1,5 @@
 //! What the drains of a store share: its engine, until it is closed, and its latch.
 
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use crate::engine::Engine;
@@ -8,6 +7,7 @@ use crate::error::{Cause, Error, Result};
 use crate::keyspace::KeyspaceNames;
 use crate::metrics::StoreMetrics;
 use crate::options::{Durability, SizeLimits};
+use crate::sync::AtomicBool;
 
 pub(crate) struct Shared {
     /// Unique in this process.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
@@ -14,7 +14,7 @@ use crate::range::{IntoBytes, KeyRange};
 use crate::read::{Reader, ScanOptions};
 use crate::scan::Scan;
 use crate::store::Store;
-use crate::sync::lock;
+use crate::sync::{Mutex, RwLock, lock};
 use crate::view::View;
 
 /// A view that is held: emptied when it is released, or when the store closes.

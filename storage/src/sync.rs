@@ -1,7 +1,15 @@
-//! The synchronization primitives that the lanes use, in one place, so that the model checker in
-//! `storage/model` can put its own under the same code.
+//! What the threads of a store meet at: locks, atomics, threads and the clock, in one place, so that
+//! the model checker in `storage/model` can put its own under the same code.
+//!
+//! Whatever is held, waited for or raced for while another thread may come between is from here;
+//! counters and locks that nothing is called under may be `std`'s.
 
-pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8};
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, RwLock};
+pub(crate) use std::time::Instant;
+pub(crate) use std::{thread, thread_local};
+
+use std::time::Duration;
 
 /// Locks `mutex`; a panic of another holder left nothing half done, since no user code and no
 /// engine call ever runs under one of our locks.
@@ -12,4 +20,13 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Waits on `condvar`.
 pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     condvar.wait(guard).unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Waits on `condvar`, but not much longer than `timeout`.
+pub(crate) fn wait_timeout<'a, T>(
+    condvar: &Condvar,
+    guard: MutexGuard<'a, T>,
+    timeout: Duration,
+) -> MutexGuard<'a, T> {
+    condvar.wait_timeout(guard, timeout).unwrap_or_else(std::sync::PoisonError::into_inner).0
 }

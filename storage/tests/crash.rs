@@ -204,7 +204,8 @@ impl Crash {
     fn read_back(&self, setup: usize) -> (BTreeMap<(String, String), Vec<u8>>, bool) {
         let setup = Setup::persistent().swap_remove(setup);
         let unsynced_dies = Arc::new(AtomicBool::new(false));
-        let options = asking(setup.options(&self.dir), setup.engine, &unsynced_dies);
+        let options = setup.options(&self.dir).durability(self.durability);
+        let options = asking(options, setup.engine, &unsynced_dies);
         let found = setup.runtime.block_on(async {
             let store = Store::open(options).await.unwrap();
             let names = store.keyspaces().await.unwrap();

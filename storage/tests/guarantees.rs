@@ -353,10 +353,10 @@ fn the_interval_syncs_by_itself_and_its_failure_refuses_writes() {
         let every = Durability::Every(Duration::from_millis(1));
         let store = Store::open(options.durability(every)).await.unwrap();
         let ks = store.keyspace("a").unwrap();
-        let (synced, syncs) = mpsc::channel();
+        let (synced, syncs) = mpsc::sync_channel(1);
         *control.on_call.lock().unwrap() = Some(Box::new(move |what| {
             if what == "sync" {
-                let _ = synced.send(());
+                let _ = synced.try_send(());
             }
         }));
         store.put(&ks, "k", "v").await.unwrap();

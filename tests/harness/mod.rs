@@ -14,10 +14,25 @@ use pontoon::command::{
 };
 use pontoon::data::{self, Databases, ExpireStep};
 use pontoon::resp::{Args, Encoder};
-use pontoon_storage::{Entries, Error, Keyspace, Options, Reader, ScanOptions, Store, Transaction};
+use pontoon_storage::{
+    EngineKind, Entries, Error, Keyspace, Options, Reader, ScanOptions, Store, Transaction,
+};
 
 /// The time when a shell begins, in milliseconds since 1970.
 pub const START_MS: u64 = 1_600_000_000_000;
+
+/// Calls `test` with each engine of this build that keeps data, and with what opens the same
+/// directory again and again.
+pub fn with_each_persistent_engine(test: impl Fn(&dyn Fn() -> Shell)) {
+    for &engine in EngineKind::AVAILABLE.iter().filter(|engine| engine.is_persistent()) {
+        let dir = tempfile::tempdir().unwrap();
+        test(&|| {
+            let options =
+                Options::new(dir.path()).engine(engine).key_bytes_max(data::STORAGE_KEY_BYTES_MAX);
+            Shell::start(block_on(Store::open(options)).unwrap(), Settings::default())
+        });
+    }
+}
 
 /// One client of a server without sockets.
 pub struct Shell {
@@ -39,10 +54,6 @@ impl Shell {
         Self::start(block_on(Store::open(options)).unwrap(), settings)
     }
 
-    pub fn over(store: Store) -> Self {
-        Self::start(store, Settings::default())
-    }
-
     fn start(store: Store, settings: Settings) -> Self {
         let databases = block_on(Databases::open(&store)).unwrap();
         let server = Arc::new(ServerState::new(settings));
@@ -53,6 +64,11 @@ impl Shell {
             !server.requires_password(),
         );
         Self { store, databases, server, session, now_ms: START_MS }
+    }
+
+    /// Closes the store in order.
+    pub fn close(self) {
+        block_on(self.store.close()).unwrap();
     }
 
     /// The reply to a command whose arguments are words; `''` is an empty one.

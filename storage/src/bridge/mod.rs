@@ -7,10 +7,11 @@
 //! To add a mode: a file here, and a row in [`start`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::options::{Bridge, Options};
+use crate::sync::{RwLock, thread};
 
 mod blocking;
 mod pool;
@@ -96,7 +97,7 @@ pub(crate) fn start(options: &Options) -> Result<Arc<RunningBridge>> {
 /// [`Error::Bridge`] when no thread can be started; `job` is dropped unrun.
 #[allow(clippy::disallowed_methods)] // the bridge is where threads are started
 pub(crate) fn run_on_own_thread(name: &str, job: impl FnOnce() + Send + 'static) -> Result<()> {
-    std::thread::Builder::new()
+    thread::Builder::new()
         .name(name.into())
         .spawn(job)
         .map(drop)

@@ -6,13 +6,13 @@
 //! A pool of `n` read threads is `n` pools of one thread: the threads of one `ThreadPool` wait for
 //! each other behind one lock, so that every job wakes two of them, and the second for nothing.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use once_cell::sync::Lazy;
 use threadpool::ThreadPool;
 
 use super::{BridgeMode, Job, LaneKind};
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// The read threads of all stores that ask for none of their own; started when first needed.
 static SHARED: Lazy<Arc<Threads>> =

@@ -7,16 +7,16 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::run_on_own_thread;
 use crate::error::{Error, Result};
-use crate::sync::lock;
+use crate::sync::{AtomicBool, AtomicU8, Condvar, Instant, Mutex, lock, wait, wait_timeout};
 
 const QUEUED: u8 = 0;
 const STARTED: u8 = 1;
@@ -155,7 +155,7 @@ impl Ticker {
         state.watch = None;
         self.shared.changed.notify_all();
         while state.running {
-            state = crate::sync::wait(&self.shared.changed, state);
+            state = wait(&self.shared.changed, state);
         }
     }
 
@@ -225,12 +225,8 @@ impl Shared {
             let first = state.deadlines.first_key_value().map(|((at, _), _)| *at);
             let interval = state.interval.as_ref().map(|interval| interval.next);
             state = match first.into_iter().chain(interval).chain(look).min() {
-                None => crate::sync::wait(&self.changed, state),
-                Some(at) => {
-                    let wait = at.saturating_duration_since(now);
-                    let woken = self.changed.wait_timeout(state, wait);
-                    woken.unwrap_or_else(PoisonError::into_inner).0
-                }
+                None => wait(&self.changed, state),
+                Some(at) => wait_timeout(&self.changed, state, at.saturating_duration_since(now)),
             };
         }
         state.running = false;

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::read::ReadEnv;
 use crate::error::{Error, Result};
+use crate::sync::thread_local;
 use crate::transaction::Transaction;
 
 /// Where an answer goes.
@@ -119,7 +120,7 @@ thread_local! {
 /// Refuses a call that is made, and waited for, inside a closure of the same store: it would wait
 /// for itself.
 pub(crate) fn refuse_nested(store: u64) -> Result<()> {
-    if INSIDE.with_borrow(|inside| inside.contains(&store)) { Err(Error::Nested) } else { Ok(()) }
+    if INSIDE.with(|inside| inside.borrow().contains(&store)) { Err(Error::Nested) } else { Ok(()) }
 }
 
 /// Runs `f` marked as inside `store`; a panic becomes its message.
@@ -127,10 +128,10 @@ fn inside<R>(store: u64, f: impl FnOnce() -> R) -> Result<R, String> {
     struct Leave;
     impl Drop for Leave {
         fn drop(&mut self) {
-            INSIDE.with_borrow_mut(|inside| inside.pop());
+            INSIDE.with(|inside| inside.borrow_mut().pop());
         }
     }
-    INSIDE.with_borrow_mut(|inside| inside.push(store));
+    INSIDE.with(|inside| inside.borrow_mut().push(store));
     let _leave = Leave;
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| panic_message(payload.as_ref()))
 }

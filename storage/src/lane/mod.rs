@@ -5,8 +5,9 @@
 //! metrics. What a drain does with the operations it took is its [`Drainer`]'s business: [`read`]
 //! for the read and the background lane, [`write`] for the write lane.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use tokio::sync::Semaphore;
 
@@ -14,6 +15,7 @@ use crate::bridge::{Deadline, LaneKind, RunningBridge};
 use crate::error::{Error, Result};
 use crate::metrics::LaneMetrics;
 use crate::options::{OnFull, QueueLimits};
+use crate::sync::AtomicBool;
 
 pub(crate) mod call;
 pub(crate) mod queue;
@@ -54,12 +56,13 @@ impl<W: Work> Entry<W> {
     /// Whether it may start now, from when on it will run to its end. An expired one has already
     /// been answered, and an abandoned one has nobody to answer.
     pub(crate) fn start(&self, metrics: &LaneMetrics) -> bool {
-        if self.work.is_abandoned() {
-            metrics.cancelled.add(1);
-            return false;
-        }
+        // The deadline first: a caller whose deadline came is gone by now as a rule.
         if self.deadline.as_ref().is_some_and(|deadline| !deadline.start()) {
             metrics.expired.add(1);
+            return false;
+        }
+        if self.work.is_abandoned() {
+            metrics.cancelled.add(1);
             return false;
         }
         true
@@ -272,12 +275,19 @@ impl<W: Work> Drop for Drain<W> {
             return;
         }
         self.lane.release(self.operations, self.bytes);
-        let orphans = self.lane.queue.drain_lost();
-        let (operations, bytes) = held(&orphans);
-        self.lane.release(operations, bytes);
-        for orphan in orphans {
-            let why = "its runtime or threads are shut down, or none could be started";
-            orphan.work.fail(Error::Bridge(why.into()));
+        loop {
+            let orphans = self.lane.queue.drain_lost();
+            if orphans.is_empty() {
+                return;
+            }
+            let (operations, bytes) = held(&orphans);
+            self.lane.release(operations, bytes);
+            for orphan in orphans {
+                let why = "its runtime or threads are shut down, or none could be started";
+                let fail = || orphan.work.fail(Error::Bridge(why.into()));
+                // What a caller's closure holds may panic when it is let go.
+                let _ = catch_unwind(AssertUnwindSafe(fail));
+            }
         }
     }
 }

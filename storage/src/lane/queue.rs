@@ -2,8 +2,8 @@
 //! that the model checker can try its every interleaving (`storage/model`).
 //!
 //! The invariant that a lost wake-up would break: while operations are queued, at least one drain
-//! has been started and not ended. Whoever is told to start a drain must do so, or say
-//! [`drain_lost`](Queue::drain_lost).
+//! has been started and not ended. Whoever is told to start a drain must do so, or ask
+//! [`drain_lost`](Queue::drain_lost) what to answer until that is nothing.
 
 use std::collections::VecDeque;
 
@@ -116,13 +116,16 @@ impl<T: Queued> Queue<T> {
         self.start_drain(&mut state)
     }
 
-    /// Ends a drain that never ran, or broke off. What no other drain is left to run comes back.
+    /// For a drain that never ran, or broke off: what no other drain is left to run, to be answered
+    /// before asking again. With nothing the drain has ended; not earlier, or an answer could come
+    /// after [`wait_idle`](Queue::wait_idle) has returned.
     pub(crate) fn drain_lost(&self) -> Vec<T> {
         let mut state = lock(&self.state);
-        let orphans =
-            if state.drains <= 1 { state.waiting.drain(..).collect() } else { Vec::new() };
-        self.end_drain(state);
-        orphans
+        if state.drains > 1 || state.waiting.is_empty() {
+            self.end_drain(state);
+            return Vec::new();
+        }
+        state.waiting.drain(..).collect()
     }
 
     /// Looks whether operations have waited, and no drain has taken any, since `takes_seen`, which it
@@ -176,5 +179,28 @@ impl<T: Queued> Queue<T> {
         if state.drains == 0 {
             self.ended.notify_all();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Queued for u32 {
+        fn bytes(&self) -> usize {
+            1
+        }
+    }
+
+    #[test]
+    fn what_a_drain_puts_back_asks_for_another_when_operations_are_slow() {
+        let queue = Queue::new(2, TakeLimit { operations: 4, bytes: 100 });
+        assert!(matches!(queue.push(1), Pushed::Queued { start_drain: true }));
+        assert!(matches!(queue.push(2), Pushed::Queued { start_drain: false }));
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        assert_eq!(queue.take(&mut first, Some(true)), Taken::Work { start_drain: true });
+        assert_eq!(queue.take(&mut second, None), Taken::Work { start_drain: false });
+        assert_eq!(queue.take(&mut Vec::new(), None), Taken::Ended);
+        assert!(queue.put_back(&mut first), "the one drain left runs through them alone");
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::keyspace::KeyspaceId;
 use crate::metrics::LaneMetrics;
 use crate::shared::Shared;
+use crate::sync::Instant;
 use crate::view::View;
 
 /// A drain that has been busy for so long puts back what it has not begun, for others to take.

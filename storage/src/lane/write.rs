@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::call::{Ran, Reply, WriteCall, panic_message};
 use super::{Drainer, Entry, Work};
@@ -14,6 +14,7 @@ use crate::keyspace::KeyspaceId;
 use crate::metrics::LaneMetrics;
 use crate::options::Durability;
 use crate::shared::Shared;
+use crate::sync::Instant;
 use crate::transaction::Transaction;
 
 /// A drain that has run operations for so long commits what it has.

@@ -10,6 +10,9 @@ use pontoon_storage::{
     EngineKind, EngineStats, Error, KeyRange, KeyspaceId, Options, Page, PageLimit, Result,
 };
 
+/// Called with the name of the engine call that starts.
+pub type OnCall = Box<dyn Fn(&'static str) + Send>;
+
 /// What a test does to the engine below its store, and learns from it.
 #[derive(Default)]
 pub struct Control {
@@ -29,7 +32,7 @@ pub struct Control {
     pub get_gate: Gate,
     pub checkpoint_gate: Gate,
     /// Called at the start of every engine call.
-    pub on_call: Mutex<Option<Box<dyn Fn(&'static str) + Send>>>,
+    pub on_call: Mutex<Option<OnCall>>,
 }
 
 impl Control {

@@ -1,0 +1,103 @@
+//! The crate `threadpool` as the bridge uses it, on the scheduler's threads, with the faults that a
+//! bridge mode may show: a job that is dropped unrun, now or later, and a panic in `execute`.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+
+use crate::sync::{Condvar, Mutex, lock, once_in, thread, wait};
+
+std::thread_local! {
+    static FAULTS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// From now on one in `n` jobs meets a fault of each kind; 0 for none.
+pub fn one_fault_in(n: u32) {
+    FAULTS.set(n);
+}
+
+/// A pool of threads.
+pub struct ThreadPool(Arc<Shared>);
+
+type Job = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Job>,
+    active: usize,
+    dropped: bool,
+}
+
+impl ThreadPool {
+    /// Starts `threads` threads called `name`.
+    pub fn with_name(name: String, threads: usize) -> Self {
+        let shared = Arc::new(Shared::default());
+        for _ in 0..threads {
+            let shared = Arc::clone(&shared);
+            drop(thread::Builder::new().name(name.clone()).spawn(move || shared.work()));
+        }
+        Self(shared)
+    }
+
+    /// Runs `job`, unless a fault comes in between.
+    ///
+    /// # Panics
+    /// As a fault.
+    pub fn execute(&self, job: impl FnOnce() + Send + 'static) {
+        if once_in(FAULTS.get()) {
+            return;
+        }
+        if once_in(FAULTS.get()) {
+            resume_unwind(Box::new("no thread could be started"));
+        }
+        lock(&self.0.state).queue.push_back(Box::new(job));
+        self.0.changed.notify_one();
+    }
+
+    /// Threads that run a job.
+    pub fn active_count(&self) -> usize {
+        lock(&self.0.state).active
+    }
+
+    /// Jobs that wait.
+    pub fn queued_count(&self) -> usize {
+        lock(&self.0.state).queue.len()
+    }
+}
+
+impl Drop for ThreadPool {
+    fn drop(&mut self) {
+        lock(&self.0.state).dropped = true;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Shared {
+    fn work(&self) {
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(job) = state.queue.pop_front() {
+                state.active += 1;
+                drop(state);
+                if once_in(FAULTS.get()) {
+                    drop(job);
+                } else {
+                    drop(catch_unwind(AssertUnwindSafe(job)));
+                }
+                state = lock(&self.state);
+                state.active -= 1;
+            } else if state.dropped {
+                return;
+            } else {
+                state = wait(&self.changed, state);
+            }
+        }
+    }
+}

@@ -65,7 +65,9 @@ impl WriteBatch {
 
     /// Adds: remove every key of `range`.
     pub fn delete_range(&mut self, keyspace: &Keyspace, range: impl Into<KeyRange>) -> &mut Self {
-        self.writes.push(Write::DeleteRange(keyspace.clone(), range.into()));
+        let range = range.into();
+        self.bytes += range.weight();
+        self.writes.push(Write::DeleteRange(keyspace.clone(), range));
         self
     }
 
@@ -79,9 +81,14 @@ impl WriteBatch {
         self.writes.is_empty()
     }
 
-    /// Bytes of keys and values it holds.
+    /// Bytes of keys, values and range bounds it holds.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// What it weighs in a queue, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        self.bytes.saturating_add(self.writes.len() * size_of::<Write>())
     }
 
     pub(crate) fn run(self, tx: &mut Transaction) -> Result<()> {

@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::keyspace::KeyspaceNames;
 use crate::lane::Lane;
+use crate::lane::call::quietly;
 use crate::lane::queue::TakeLimit;
 use crate::lane::read::{ReadDrainer, ReadWork};
 use crate::lane::write::{IntervalSync, WriteDrainer, WriteWork};
@@ -100,8 +101,6 @@ impl Core {
         let on_backlog = (bridge.read_threads > 1).then_some(on_backlog);
         let read = reads(LaneKind::Read, bridge.read_threads, READS_PER_DRAIN_MAX, on_backlog);
         let background = reads(LaneKind::Background, 1, 1, None);
-        let (lane, mut takes_seen) = (Arc::clone(&read), 0);
-        ticker.set_watch(Box::new(move || lane.relieve(&mut takes_seen)));
         let drainer = Box::new(WriteDrainer { shared: Arc::clone(&shared) });
         let write_take = take(WRITES_PER_DRAIN_MAX);
         let write_bridge = Arc::clone(&bridge);
@@ -115,6 +114,9 @@ impl Core {
             let (lane, shared) = (Arc::clone(&write), Arc::clone(&shared));
             ticker.set_interval(interval, Box::new(move || sync_unsynced(&lane, &shared)))?;
         }
+        // A cycle that stopping the ticker breaks: nothing may fail from here on.
+        let (lane, mut takes_seen) = (Arc::clone(&read), 0);
+        ticker.set_watch(Box::new(move || lane.relieve(&mut takes_seen)));
         let snapshots = Arc::new(SnapshotGate::new(options.snapshots_max));
         tracing::debug!(engine = options.engine.name(), "store opened");
         Ok(Arc::new(Self {
@@ -167,7 +169,8 @@ impl Core {
         self.ticker.stop();
         self.snapshots.release_all();
         let closed = self.close_engine();
-        self.bridge.shut_down();
+        // Whatever the mode's threads hold, the directory is given up and waiters are answered.
+        quietly(|| self.bridge.shut_down());
         drop(lock(&self.dir).take());
         if let Err(error) = &closed {
             tracing::error!(%error, "the store did not close cleanly");

@@ -29,10 +29,12 @@ pub enum Error {
         /// The limit it is over.
         limit: u64,
     },
-    /// The lane's queue is full and the call asked not to wait. Nothing was done; retry later.
+    /// A queue is full and the call asked not to wait, or as many snapshots are held as may be.
+    /// Nothing was done; retry later.
     Overloaded {
-        /// Which lane is full.
-        lane: &'static str,
+        /// What is at its limit: `"read queue"`, `"write queue"`, `"background queue"`, or
+        /// `"number of snapshots held"`.
+        what: &'static str,
     },
     /// The deadline passed before the operation started. It never ran; retry if it still matters.
     Deadline,
@@ -115,7 +117,7 @@ impl fmt::Display for Error {
             Error::TooLarge { what, size, limit } => {
                 write!(f, "{what} is too large: {size}, and the limit is {limit}")
             }
-            Error::Overloaded { lane } => write!(f, "the {lane} queue is full"),
+            Error::Overloaded { what } => write!(f, "the {what} is at its limit"),
             Error::Deadline => f.write_str("the deadline passed before the operation started"),
             Error::Panicked(message) => write!(f, "the operation panicked: {message}"),
             Error::Nested => f.write_str(

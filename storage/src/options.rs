@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::keyspace::KeyspaceNames;
 use crate::range::KeyRange;
 
-/// When a write is acknowledged. Ordered: a single write can ask for more than its store's default
+/// When a write is acknowledged. A single write can ask for more than its store's default
 /// (see [`Store::with_durability`](crate::Store::with_durability)), never for less.
 ///
 /// `docs/guarantees.md` says what each survives on each engine.
@@ -220,8 +220,8 @@ impl Options {
         self
     }
 
-    /// How many read drains may run at once. Default: the pool's threads in pool mode, else twice
-    /// the number of CPUs.
+    /// How many read drains may run at once: in pool mode at most the pool's threads, which is the
+    /// default there; else twice the number of CPUs.
     pub fn read_threads_max(mut self, threads: usize) -> Self {
         self.read_threads_max = Some(threads);
         self
@@ -289,6 +289,17 @@ impl Options {
         }
         if self.pool_threads.is_some() && matches!(self.bridge, Bridge::Blocking) {
             return invalid("pool_threads is for Bridge::Pool; this store uses Bridge::Blocking");
+        }
+        if self.runtime.is_some() && matches!(self.bridge, Bridge::Pool) {
+            return invalid("a runtime is for Bridge::Blocking; this store uses Bridge::Pool");
+        }
+        if let (Some(drains), Some(threads)) = (self.read_threads_max, self.pool_threads)
+            && drains > threads
+        {
+            return invalid("read_threads_max is more than the pool's threads");
+        }
+        if self.keyspaces_max == 0 || self.snapshots_max == 0 {
+            return invalid("a store needs room for at least one keyspace and one snapshot");
         }
         if self.queue.operations == 0 || self.queue.bytes == 0 {
             return invalid("a queue that holds nothing would refuse every operation");

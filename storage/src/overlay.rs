@@ -129,8 +129,7 @@ impl Overlay {
         if range.is_empty() {
             return;
         }
-        let end_len = range.end.as_ref().map_or(0, Bytes::len);
-        self.bytes += range.start.len() + end_len + WRITE_OVERHEAD_BYTES;
+        self.bytes += range.weight() + WRITE_OVERHEAD_BYTES;
         let pending = self.keyspace_mut(keyspace);
         let keys: Vec<Bytes> = writes_in(&pending.writes, &range).map(|(k, _)| k.clone()).collect();
         let hidden: Vec<_> =

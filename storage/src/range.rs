@@ -114,6 +114,11 @@ impl KeyRange {
         Self { start, end }
     }
 
+    /// What its bounds weigh in a queue, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        self.start.len() + self.end.as_ref().map_or(0, Bytes::len)
+    }
+
     /// Whether `key` is inside.
     pub fn contains(&self, key: &[u8]) -> bool {
         *self.start <= *key && self.end.as_ref().is_none_or(|end| *key < **end)

@@ -1,6 +1,7 @@
 //! Reading: one trait for what a view, a snapshot inside a closure and a transaction have in common.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use bytes::Bytes;
 
@@ -56,13 +57,7 @@ pub trait Reader {
     where
         Self: Sized,
     {
-        Entries {
-            reader: self,
-            keyspace: keyspace.clone(),
-            rest: Some(range.into()),
-            options,
-            page: VecDeque::new(),
-        }
+        Entries::new(self, keyspace, range, options)
     }
 }
 
@@ -95,6 +90,25 @@ pub struct Entries<'r> {
     rest: Option<KeyRange>,
     options: ScanOptions,
     page: VecDeque<(Bytes, Bytes)>,
+}
+
+impl<'r> Entries<'r> {
+    /// What [`Reader::scan`] gives, for a reader that is a `dyn Reader`.
+    pub fn new(
+        reader: &'r dyn Reader,
+        keyspace: &Keyspace,
+        range: impl Into<KeyRange>,
+        options: ScanOptions,
+    ) -> Self {
+        let (keyspace, rest) = (keyspace.clone(), Some(range.into()));
+        Self { reader, keyspace, rest, options, page: VecDeque::new() }
+    }
+}
+
+impl fmt::Debug for Entries<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entries").field("keyspace", &self.keyspace).finish_non_exhaustive()
+    }
 }
 
 impl Iterator for Entries<'_> {

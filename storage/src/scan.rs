@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -19,15 +18,17 @@ use crate::read::{ScanOptions, rest_after};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 
-type Read = Pin<Box<dyn Future<Output = Result<(Arc<Snapshot>, Page)>> + Send>>;
+/// A page, and the snapshot for what is behind it, which may be nothing.
+type Read = Pin<Box<dyn Future<Output = Result<(Option<Snapshot>, Page)>> + Send>>;
 
 /// The entries of a range in key order, or in reverse: a [`Stream`] over one snapshot, which it takes
 /// when it is first polled.
 ///
 /// It holds one page at a time (see [`ScanOptions::page`]), so that its memory is bounded whatever
 /// the range. The first page goes through the read lane, those after it through the background
-/// lane, unless [`Store::with_lane`] chose one for all. After an error it ends. Dropping it releases
-/// its snapshot in the background lane.
+/// lane, unless [`Store::with_lane`] chose one for all; a deadline of the store's holds for each
+/// page. After an error it ends. It lets its snapshot go with the last page, or when dropped, and
+/// blocks nothing.
 #[must_use = "streams do nothing unless polled"]
 pub struct Scan {
     from: From,
@@ -41,7 +42,9 @@ pub struct Scan {
 /// Where the next page comes from.
 enum From {
     Start(Store),
-    Snapshot(Arc<Snapshot>),
+    Snapshot(Snapshot),
+    /// Nowhere: what is left is in the page at hand.
+    Ended,
 }
 
 impl Scan {
@@ -55,7 +58,7 @@ impl Scan {
     }
 
     pub(crate) fn of_snapshot(
-        snapshot: Arc<Snapshot>,
+        snapshot: Snapshot,
         keyspace: Keyspace,
         range: KeyRange,
         options: ScanOptions,
@@ -69,25 +72,24 @@ impl Scan {
     }
 
     /// The read of the page that begins `range`.
-    fn start_read(&self, range: KeyRange) -> Read {
+    fn start_read(&self, range: KeyRange) -> Option<Read> {
         let keyspace = self.keyspace.clone();
         let ScanOptions { reverse, page: limit } = self.options;
         match &self.from {
-            From::Snapshot(snapshot) => {
-                let snapshot = Arc::clone(snapshot);
-                Box::pin(async move {
-                    let page = snapshot.page(keyspace, range, reverse, limit).await?;
-                    Ok((snapshot, page))
-                })
-            }
             From::Start(store) => {
                 let store = store.clone();
-                Box::pin(async move {
-                    let (snapshot, page) =
-                        store.snapshot_with_page(keyspace, range, reverse, limit).await?;
-                    Ok((Arc::new(snapshot), page))
-                })
+                Some(Box::pin(async move {
+                    store.snapshot_with_page(keyspace, range, reverse, limit).await
+                }))
             }
+            From::Snapshot(snapshot) => {
+                let snapshot = snapshot.clone();
+                Some(Box::pin(async move {
+                    let page = snapshot.page(keyspace, range, reverse, limit).await?;
+                    Ok((page.more.then_some(snapshot), page))
+                }))
+            }
+            From::Ended => None,
         }
     }
 }
@@ -101,17 +103,21 @@ impl Stream for Scan {
                 return Poll::Ready(Some(Ok(entry)));
             }
             let Some(range) = self.rest.clone() else { return Poll::Ready(None) };
-            let mut read = self.read.take().unwrap_or_else(|| self.start_read(range.clone()));
+            let Some(mut read) = self.read.take().or_else(|| self.start_read(range.clone())) else {
+                return Poll::Ready(None);
+            };
             let Poll::Ready(result) = read.as_mut().poll(cx) else {
                 self.read = Some(read);
                 return Poll::Pending;
             };
             self.rest = None;
+            // The snapshot goes as soon as nothing is left to read from it.
+            self.from = From::Ended;
             match result {
                 Ok((snapshot, page)) => {
                     self.rest = rest_after(range, self.options.reverse, &page);
                     self.page = page.entries.into();
-                    self.from = From::Snapshot(snapshot);
+                    self.from = snapshot.map_or(From::Ended, From::Snapshot);
                 }
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }

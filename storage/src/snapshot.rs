@@ -2,18 +2,20 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
-use crate::engine::PageLimit;
+use crate::engine::{Page, PageLimit};
 use crate::error::{Error, Result};
 use crate::keyspace::Keyspace;
+use crate::lane::call::quietly;
 use crate::range::{IntoBytes, KeyRange};
 use crate::read::{Reader, ScanOptions};
 use crate::scan::Scan;
-use crate::store::Store;
+use crate::store::{Store, read_many};
 use crate::sync::{Mutex, RwLock, lock};
 use crate::view::View;
 
@@ -37,11 +39,7 @@ impl SnapshotGate {
     pub(crate) fn hold(&self, view: View) -> Result<(u64, Slot)> {
         let mut held = lock(&self.held);
         if held.len() >= self.len_max {
-            return Err(Error::TooLarge {
-                what: "number of snapshots held",
-                size: held.len() as u64 + 1,
-                limit: self.len_max as u64,
-            });
+            return Err(Error::Overloaded { what: "number of snapshots held" });
         }
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let slot = Slot::new(RwLock::new(Some(view)));
@@ -60,7 +58,8 @@ impl SnapshotGate {
     /// Releases all. On the closing thread only, with every lane idle.
     pub(crate) fn release_all(&self) {
         let slots: Vec<Slot> = lock(&self.held).drain().map(|(_, slot)| slot).collect();
-        slots.iter().for_each(empty);
+        // An engine's panic here must not keep the rest from being released.
+        slots.iter().for_each(|slot| quietly(|| empty(slot)));
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -73,20 +72,44 @@ fn empty(slot: &Slot) {
     drop(view);
 }
 
-/// A consistent view of the store, held across awaits: what [`Store::snapshot`] gives.
+/// A consistent view of the store, held across awaits: what [`Store::snapshot`] gives. Cheap to
+/// clone; every clone is the same snapshot.
 ///
 /// It costs the engine: what is deleted or replaced meanwhile stays on the disk until it is let
-/// go. Dropping it hands the release to the background lane and blocks nothing. When the store is
+/// go. Dropping the last clone hands the release to a lane and blocks nothing. When the store is
 /// closed it ends: every later call gives [`Error::Closed`]. It keeps the store open as a handle does.
+///
+/// ```
+/// # fn main() -> pontoon_storage::Result<()> {
+/// # futures::executor::block_on(async {
+/// use pontoon_storage::{Options, Store};
+///
+/// let store = Store::open(Options::in_memory()).await?;
+/// let users = store.keyspace("users")?;
+/// store.put(&users, "17", "Ada").await?;
+/// let before = store.snapshot().await?;
+/// store.delete(&users, "17").await?;
+/// assert!(before.get(&users, "17").await?.is_some());
+/// assert!(store.get(&users, "17").await?.is_none());
+/// # store.close().await })
+/// # }
+/// ```
+#[derive(Clone)]
 pub struct Snapshot {
-    pub(crate) store: Store,
+    held: Arc<Held>,
+}
+
+struct Held {
+    store: Store,
     id: u64,
     slot: Slot,
 }
 
 impl Snapshot {
-    pub(crate) fn new(store: Store, id: u64, slot: Slot) -> Self {
-        Self { store, id, slot }
+    /// Holds `view`. On a bridge thread only.
+    pub(crate) fn hold(store: Store, gate: &SnapshotGate, view: View) -> Result<Self> {
+        let (id, slot) = gate.hold(view)?;
+        Ok(Self { held: Arc::new(Held { store, id, slot }) })
     }
 
     /// The value of `key` when the snapshot was taken.
@@ -96,6 +119,20 @@ impl Snapshot {
     pub async fn get(&self, keyspace: &Keyspace, key: impl IntoBytes) -> Result<Option<Bytes>> {
         let (keyspace, key) = (keyspace.clone(), key.into_bytes());
         self.view(move |view| view.get(&keyspace, &key)).await
+    }
+
+    /// The values of `keys` when the snapshot was taken, in their order.
+    ///
+    /// # Errors
+    /// As for [`Store::get`].
+    pub fn get_many<K: IntoBytes>(
+        &self,
+        keyspace: &Keyspace,
+        keys: impl IntoIterator<Item = K>,
+    ) -> impl Future<Output = Result<Vec<Option<Bytes>>>> + Send {
+        let keys = keys.into_iter().map(IntoBytes::into_bytes).collect();
+        let (weight, read) = read_many(keyspace.clone(), keys);
+        async move { self.view_weighing(weight, read).await }
     }
 
     /// Runs `f` over the snapshot, off the async thread, in the lane that
@@ -109,8 +146,40 @@ impl Snapshot {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let slot = Arc::clone(&self.slot);
-        self.store
+        self.view_weighing(0, f).await
+    }
+
+    /// The entries of `range` as they were when the snapshot was taken. The stream keeps the
+    /// snapshot alive.
+    pub fn scan(
+        &self,
+        keyspace: &Keyspace,
+        range: impl Into<KeyRange>,
+        options: ScanOptions,
+    ) -> Scan {
+        Scan::of_snapshot(self.clone(), keyspace.clone(), range.into(), options)
+    }
+
+    pub(crate) async fn page(
+        &self,
+        keyspace: Keyspace,
+        range: KeyRange,
+        reverse: bool,
+        limit: PageLimit,
+    ) -> Result<Page> {
+        self.view(move |view| view.page(&keyspace, &range, reverse, limit)).await
+    }
+
+    async fn view_weighing<T, E, F>(&self, weight: usize, f: F) -> Result<T, E>
+    where
+        F: FnOnce(&View) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let slot = Arc::clone(&self.held.slot);
+        self.held
+            .store
+            .weighing(weight)
             .read_call(move |_| {
                 let held = slot.read().unwrap_or_else(PoisonError::into_inner);
                 match held.as_ref() {
@@ -120,30 +189,9 @@ impl Snapshot {
             })
             .await
     }
-
-    /// The entries of `range` as they were when the snapshot was taken. The stream keeps the
-    /// snapshot alive.
-    pub fn scan(
-        self: &Arc<Self>,
-        keyspace: &Keyspace,
-        range: impl Into<KeyRange>,
-        options: ScanOptions,
-    ) -> Scan {
-        Scan::of_snapshot(Arc::clone(self), keyspace.clone(), range.into(), options)
-    }
-
-    pub(crate) async fn page(
-        &self,
-        keyspace: Keyspace,
-        range: KeyRange,
-        reverse: bool,
-        limit: PageLimit,
-    ) -> Result<crate::engine::Page> {
-        self.view(move |view| view.page(&keyspace, &range, reverse, limit)).await
-    }
 }
 
-impl Drop for Snapshot {
+impl Drop for Held {
     fn drop(&mut self) {
         self.store.release_snapshot(self.id);
     }
@@ -151,6 +199,6 @@ impl Drop for Snapshot {
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Snapshot").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Snapshot").field("id", &self.held.id).finish_non_exhaustive()
     }
 }

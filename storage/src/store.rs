@@ -142,20 +142,14 @@ impl Store {
     ///
     /// # Errors
     /// As for [`get`](Store::get).
-    pub async fn get_many<K: IntoBytes>(
+    pub fn get_many<K: IntoBytes>(
         &self,
         keyspace: &Keyspace,
         keys: impl IntoIterator<Item = K>,
-    ) -> Result<Vec<Option<Bytes>>> {
-        let keyspace = keyspace.clone();
-        let keys: Vec<Bytes> = keys.into_iter().map(IntoBytes::into_bytes).collect();
-        let bytes = keys.iter().map(|key| key.len() + size_of::<Bytes>()).sum();
-        self.weighing(bytes)
-            .view(move |view| {
-                let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
-                view.get_many(&keyspace, &keys)
-            })
-            .await
+    ) -> impl Future<Output = Result<Vec<Option<Bytes>>>> + Send {
+        let keys = keys.into_iter().map(IntoBytes::into_bytes).collect();
+        let (weight, read) = read_many(keyspace.clone(), keys);
+        async move { self.weighing(weight).view(read).await }
     }
 
     /// Whether `key` is there.
@@ -201,7 +195,9 @@ impl Store {
         range: impl Into<KeyRange>,
     ) -> Result<()> {
         let (keyspace, range) = (keyspace.clone(), range.into());
-        self.update_untraced(move |tx| tx.delete_range(&keyspace, range)).await
+        self.weighing(range.weight())
+            .update_untraced(move |tx| tx.delete_range(&keyspace, range))
+            .await
     }
 
     /// Applies `batch`, all or nothing, in the order its writes were added.
@@ -209,7 +205,7 @@ impl Store {
     /// # Errors
     /// As for [`put`](Store::put).
     pub async fn write(&self, batch: WriteBatch) -> Result<()> {
-        self.weighing(batch.bytes()).update_untraced(move |tx| batch.run(tx)).await
+        self.weighing(batch.weight()).update_untraced(move |tx| batch.run(tx)).await
     }
 
     /// Runs `f` over one snapshot, off the async thread, and returns what it returns. The snapshot
@@ -290,10 +286,13 @@ impl Store {
     /// A consistent view, held across awaits until dropped.
     ///
     /// # Errors
-    /// As for [`get`](Store::get); [`Error::TooLarge`] when too many are held (see
+    /// As for [`get`](Store::get); [`Error::Overloaded`] when too many are held (see
     /// [`Options::snapshots_max`]).
     pub async fn snapshot(&self) -> Result<Snapshot> {
-        self.hold(|_| Ok(())).await.map(|(snapshot, ())| snapshot)
+        let store = self.clone();
+        let gate = Arc::clone(&self.core().snapshots);
+        // Held inside the job: if the caller is gone by then, dropping it releases the view.
+        self.read_call(move |env| Snapshot::hold(store, &gate, env.new_view()?)).await
     }
 
     /// The entries of `range` as a stream over one snapshot, which is taken when the stream is first
@@ -408,17 +407,24 @@ impl Store {
         self.core().closed().await
     }
 
+    /// The first page of a scan, with the snapshot for the rest if there may be more.
     pub(crate) async fn snapshot_with_page(
         &self,
         keyspace: Keyspace,
         range: KeyRange,
         reverse: bool,
         limit: PageLimit,
-    ) -> Result<(Snapshot, Page)> {
-        let (mut snapshot, page) =
-            self.hold(move |view| view.page(&keyspace, &range, reverse, limit)).await?;
-        snapshot.store.call.lane = Some(later_lane(self.call.lane));
-        Ok((snapshot, page))
+    ) -> Result<(Option<Snapshot>, Page)> {
+        let mut later = self.clone();
+        later.call.lane = Some(later_lane(self.call.lane));
+        let gate = Arc::clone(&self.core().snapshots);
+        self.read_call(move |env| {
+            let view = env.new_view()?;
+            let page = view.page(&keyspace, &range, reverse, limit)?;
+            let snapshot = page.more.then(|| Snapshot::hold(later, &gate, view)).transpose()?;
+            Ok((snapshot, page))
+        })
+        .await
     }
 
     pub(crate) fn release_snapshot(&self, id: u64) {
@@ -432,7 +438,7 @@ impl Store {
             reply,
         });
         // Refused only when the store is closing, which releases them all.
-        let _ = self.core().background.admit_uncounted(ReadWork::Call(Box::new(release)));
+        let _ = self.core().read.admit_uncounted(ReadWork::Call(Box::new(release)));
     }
 
     /// Runs `f` in the lane that this handle chose.
@@ -442,7 +448,7 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let bytes = self.call.weight_bytes + size_of::<F>() + OPERATION_BYTES;
+        let bytes = self.weight_of::<F>();
         let work = |reply| ReadWork::Call(Box::new(OnView { f, reply }));
         self.submit(self.read_lane(), bytes, tracing::Span::current(), work).await
     }
@@ -461,8 +467,13 @@ impl Store {
         store
     }
 
-    fn weighing(&self, bytes: usize) -> Store {
+    pub(crate) fn weighing(&self, bytes: usize) -> Store {
         self.with(|call| call.weight_bytes = bytes)
+    }
+
+    /// What a call with a closure `F` weighs.
+    fn weight_of<F>(&self) -> usize {
+        self.call.weight_bytes.saturating_add(size_of::<F>() + OPERATION_BYTES)
     }
 
     fn read_lane(&self) -> &Arc<Lane<ReadWork>> {
@@ -470,22 +481,6 @@ impl Store {
             ReadLane::Foreground => &self.core().read,
             ReadLane::Background => &self.core().background,
         }
-    }
-
-    async fn hold<T: Send + 'static>(
-        &self,
-        f: impl FnOnce(&View) -> Result<T> + Send + 'static,
-    ) -> Result<(Snapshot, T)> {
-        let store = self.clone();
-        let gate = Arc::clone(&self.core().snapshots);
-        // The handle is made inside the job: if the caller is gone, dropping it releases the view.
-        self.read_call(move |env| {
-            let view = env.new_view()?;
-            let value = f(&view)?;
-            let (id, slot) = gate.hold(view)?;
-            Ok((Snapshot::new(store, id, slot), value))
-        })
-        .await
     }
 
     async fn update_untraced<F>(&self, f: F) -> Result<()>
@@ -501,7 +496,7 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let bytes = self.call.weight_bytes + size_of::<F>() + OPERATION_BYTES;
+        let bytes = self.weight_of::<F>();
         let (store, sync) = (self.id(), self.call.sync);
         let f = move |tx: &mut Transaction| {
             if sync {
@@ -527,7 +522,7 @@ impl Store {
             let (reply, answer) = oneshot::channel();
             let admission = Admission { bytes, on_full, deadline, span };
             lane.admit(admission, work(reply)).await?;
-            answer.await.map_err(|_| Error::Bridge("the thread that ran it broke off".into()))
+            answer.await.map_err(|_| W::lost())
         };
         match self.call.deadline {
             None => run(None).await?,
@@ -547,6 +542,19 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("options", &self.core().options).finish_non_exhaustive()
     }
+}
+
+/// A read of many keys, and what it weighs.
+pub(crate) fn read_many(
+    keyspace: Keyspace,
+    keys: Vec<Bytes>,
+) -> (usize, impl FnOnce(&View) -> Result<Vec<Option<Bytes>>> + Send + 'static) {
+    let weight = keys.iter().map(|key| key.len() + size_of::<Bytes>()).sum();
+    let read = move |view: &View| {
+        let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
+        view.get_many(&keyspace, &keys)
+    };
+    (weight, read)
 }
 
 /// A call that runs though nobody waits for its answer.

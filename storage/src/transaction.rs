@@ -1,6 +1,7 @@
 //! A transaction: reads and writes of one operation of the write lane.
 
 use std::cell::OnceCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -71,24 +72,24 @@ impl Transaction {
         let range = range.into();
         let keyspace = own(keyspace, self.store)?;
         self.limits.check_range(&range)?;
-        let end_len = range.end.as_ref().map_or(0, Bytes::len);
-        self.limits.check_transaction(self.bytes() + range.start.len() + end_len)?;
+        self.limits.check_transaction(self.bytes() + range.weight())?;
         self.overlay.delete_range(keyspace, range);
         Ok(())
     }
 
-    /// Runs `f`. If it returns an error, its writes, and only those, are undone and the error is
+    /// Runs `f`. If it returns an error or panics, its writes, and only those, are undone and the error is
     /// returned; the transaction goes on.
     ///
     /// # Errors
     /// Whatever `f` returns.
     pub fn savepoint<T, E>(&mut self, f: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
         let mark = self.overlay.mark();
-        let result = f(self);
-        if result.is_err() {
+        // A panic that the closure around this one catches must not leave half of it behind.
+        let result = catch_unwind(AssertUnwindSafe(|| f(self)));
+        if !matches!(result, Ok(Ok(_))) {
             self.overlay.rollback(mark);
         }
-        result
+        result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// Asks that this operation be acknowledged only after an fsync, whatever the store's default.

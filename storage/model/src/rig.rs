@@ -273,6 +273,10 @@ impl Drop for Operation {
 }
 
 impl Work for Operation {
+    fn lost() -> Error {
+        Error::Bridge("lost".into())
+    }
+
     fn fail(mut self, _: Error) {
         self.end(Fate::Failed);
     }

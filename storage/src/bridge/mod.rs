@@ -38,11 +38,20 @@ impl LaneKind {
             LaneKind::Background => "background",
         }
     }
+
+    pub(crate) fn queue_name(self) -> &'static str {
+        match self {
+            LaneKind::Read => "read queue",
+            LaneKind::Write => "write queue",
+            LaneKind::Background => "background queue",
+        }
+    }
 }
 
 /// One way to run blocking jobs.
 pub(crate) trait BridgeMode: Send + Sync + 'static {
-    /// Runs `job` on a thread that may block, soon; or drops it unrun, now or later.
+    /// Runs `job` on a thread that may block, soon; or drops it unrun, now or later. It may panic,
+    /// having dropped the job.
     fn submit(&self, lane: LaneKind, job: Job);
 }
 
@@ -64,7 +73,8 @@ impl RunningBridge {
         }
     }
 
-    /// Ends the mode: its own threads end once idle, and jobs submitted from now on are dropped.
+    /// Ends the mode: blocks until its own threads, idle by now, have ended. Jobs submitted from now
+    /// on are dropped.
     pub(crate) fn shut_down(&self) {
         let mode = self.mode.write().unwrap_or_else(PoisonError::into_inner).take();
         drop(mode);
@@ -79,14 +89,17 @@ pub(crate) fn start(options: &Options) -> Result<Arc<RunningBridge>> {
             (Box::new(mode), num_cpus::get().saturating_mul(2))
         }
         Bridge::Pool => {
-            let threads = options.pool_threads;
-            let started = catch_unwind(|| pool::Pool::new(threads));
-            let mode = started.map_err(|_| Error::Bridge("no thread could be started".into()))?;
+            let mode = pool::Pool::start(options.pool_threads)?;
             let threads = mode.read_threads();
             (Box::new(mode), threads)
         }
     };
-    let read_threads = options.read_threads_max.unwrap_or(threads).max(1);
+    let drains_max = match options.bridge {
+        Bridge::Blocking => usize::MAX,
+        // A drain beyond the threads would only wait behind another.
+        Bridge::Pool => threads,
+    };
+    let read_threads = options.read_threads_max.unwrap_or(threads).clamp(1, drains_max.max(1));
     Ok(Arc::new(RunningBridge { mode: RwLock::new(Some(mode)), read_threads }))
 }
 

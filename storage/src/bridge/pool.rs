@@ -4,79 +4,166 @@
 //! another's last thread. Reads have threads of the store's own, or share the process's pool.
 //!
 //! A pool of `n` read threads is `n` pools of one thread: the threads of one `ThreadPool` wait for
-//! each other behind one lock, so that every job wakes two of them, and the second for nothing.
+//! each other behind one lock, so that every job wakes two of them, and the second for nothing. It
+//! also lets a job go to a thread that is idle for certain, and never behind one that is stuck.
 
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use once_cell::sync::Lazy;
+use once_cell::sync::OnceCell;
 use threadpool::ThreadPool;
 
 use super::{BridgeMode, Job, LaneKind};
-use crate::sync::{Mutex, lock};
+use crate::error::{Error, Result};
+use crate::sync::{Condvar, Mutex, lock, thread_local, wait};
 
 /// The read threads of all stores that ask for none of their own; started when first needed.
-static SHARED: Lazy<Arc<Threads>> =
-    Lazy::new(|| Arc::new(Threads::start("pontoon-shared", num_cpus::get().max(1))));
+static SHARED: OnceCell<Arc<Threads>> = OnceCell::new();
 
 pub(super) struct Pool {
+    threads: Option<PoolThreads>,
+    /// Counts the threads of the store's own.
+    own: Arc<Living>,
+}
+
+struct PoolThreads {
     read: Arc<Threads>,
     write: ThreadPool,
     background: ThreadPool,
 }
 
 impl Pool {
-    /// # Panics
-    /// When a thread cannot be started, as `threadpool` does.
-    pub(super) fn new(read_threads: Option<usize>) -> Self {
-        let read = match read_threads {
-            Some(threads) => Arc::new(Threads::start("pontoon-read", threads.max(1))),
-            None => Arc::clone(&SHARED),
+    /// Starts the store's threads, and the shared ones if it is to use them.
+    pub(super) fn start(read_threads: Option<usize>) -> Result<Self> {
+        let own = Arc::new(Living::default());
+        // `threadpool` panics when it cannot start a thread.
+        let start = || {
+            let read = match read_threads {
+                Some(threads) => Arc::new(Threads::start("pontoon-read", threads, &own)),
+                None => Arc::clone(SHARED.get_or_init(|| {
+                    let threads = num_cpus::get().max(1);
+                    Arc::new(Threads::start("pontoon-shared", threads, &Arc::default()))
+                })),
+            };
+            let write = one_thread("pontoon-write", &own);
+            PoolThreads { read, write, background: one_thread("pontoon-back", &own) }
         };
-        Self { read, write: one_thread("pontoon-write"), background: one_thread("pontoon-back") }
+        let threads = catch_unwind(AssertUnwindSafe(start))
+            .map_err(|_| Error::Bridge("no thread could be started".into()))?;
+        Ok(Self { threads: Some(threads), own })
     }
 
     pub(super) fn read_threads(&self) -> usize {
-        self.read.threads.len()
+        self.threads.as_ref().map_or(0, |threads| threads.read.threads.len())
     }
 }
 
 impl BridgeMode for Pool {
     fn submit(&self, lane: LaneKind, job: Job) {
+        let Some(threads) = &self.threads else { return };
         match lane {
-            LaneKind::Read => self.read.execute(job),
-            LaneKind::Write => self.write.execute(job),
-            LaneKind::Background => self.background.execute(job),
+            LaneKind::Read => threads.read.execute(job),
+            LaneKind::Write => threads.write.execute(job),
+            LaneKind::Background => threads.background.execute(job),
         }
+    }
+}
+
+impl Drop for Pool {
+    /// Blocks until the store's own threads, which are idle by now, have ended.
+    fn drop(&mut self) {
+        drop(self.threads.take());
+        self.own.wait_for_none();
     }
 }
 
 struct Threads {
     threads: Vec<ThreadPool>,
-    /// Whose turn it is when none is idle. Held while choosing, else two jobs could choose the same
-    /// idle thread and one wait behind the other for nothing.
-    turn: Mutex<usize>,
+    turns: Arc<Mutex<Turns>>,
+}
+
+struct Turns {
+    idle: Vec<usize>,
+    /// Jobs for which no thread was idle; at most one for each drain of each store.
+    waiting: VecDeque<Job>,
 }
 
 impl Threads {
-    fn start(name: &str, count: usize) -> Self {
-        let threads = (0..count).map(|_| one_thread(name)).collect();
-        Self { threads, turn: Mutex::new(0) }
+    /// # Panics
+    /// When a thread cannot be started, as `threadpool` does.
+    fn start(name: &str, count: usize, living: &Arc<Living>) -> Self {
+        let threads: Vec<_> = (0..count.max(1)).map(|_| one_thread(name, living)).collect();
+        let turns = Turns { idle: (0..threads.len()).collect(), waiting: VecDeque::new() };
+        Self { threads, turns: Arc::new(Mutex::new(turns)) }
     }
 
-    /// Runs `job` on an idle thread, or, if all are busy, on the next in turn.
+    /// Runs `job` on the thread that became idle last, or else on the first that becomes idle.
     fn execute(&self, job: Job) {
-        let mut turn = lock(&self.turn);
-        let idle = self.threads.iter().find(|t| t.active_count() + t.queued_count() == 0);
-        let thread = idle.or_else(|| {
-            *turn = (*turn + 1) % self.threads.len().max(1);
-            self.threads.get(*turn)
-        });
-        if let Some(thread) = thread {
-            thread.execute(job);
+        let mut turns = lock(&self.turns);
+        let Some(index) = turns.idle.pop() else { return turns.waiting.push_back(job) };
+        let turns = Arc::clone(&self.turns);
+        if let Some(thread) = self.threads.get(index) {
+            thread.execute(move || run_from(job, index, &turns));
         }
     }
 }
 
-fn one_thread(name: &str) -> ThreadPool {
-    ThreadPool::with_name(name.into(), 1)
+/// Runs `job` on thread `index`, then what waits, until nothing does.
+fn run_from(job: Job, index: usize, turns: &Mutex<Turns>) {
+    let mut next = Some(job);
+    while let Some(job) = next {
+        // A job answers for itself when it breaks off; its thread must not be lost with it.
+        let _ = catch_unwind(AssertUnwindSafe(job));
+        let mut turns = lock(turns);
+        next = turns.waiting.pop_front();
+        if next.is_none() {
+            turns.idle.push(index);
+        }
+    }
+}
+
+fn one_thread(name: &str, living: &Arc<Living>) -> ThreadPool {
+    let pool = ThreadPool::with_name(name.into(), 1);
+    let life = Life::begin(living);
+    pool.execute(move || LIFE.with(|slot| slot.set(Some(life))));
+    pool
+}
+
+thread_local! {
+    /// Dropped when the thread ends.
+    static LIFE: Cell<Option<Life>> = const { Cell::new(None) };
+}
+
+/// How many threads have not ended.
+#[derive(Default)]
+struct Living {
+    count: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Living {
+    fn wait_for_none(&self) {
+        let mut count = lock(&self.count);
+        while *count > 0 {
+            count = wait(&self.changed, count);
+        }
+    }
+}
+
+struct Life(Arc<Living>);
+
+impl Life {
+    fn begin(living: &Arc<Living>) -> Self {
+        *lock(&living.count) += 1;
+        Self(Arc::clone(living))
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        *lock(&self.0.count) -= 1;
+        self.0.changed.notify_all();
+    }
 }

@@ -16,7 +16,10 @@ use tokio::sync::Notify;
 
 use super::run_on_own_thread;
 use crate::error::{Error, Result};
-use crate::sync::{AtomicBool, AtomicU8, Condvar, Instant, Mutex, lock, wait, wait_timeout};
+use crate::lane::call::quietly;
+use crate::sync::{
+    AtomicBool, AtomicU8, Condvar, Instant, Mutex, MutexGuard, lock, wait, wait_timeout,
+};
 
 const QUEUED: u8 = 0;
 const STARTED: u8 = 1;
@@ -54,6 +57,9 @@ const STALL: Duration = Duration::from_millis(1);
 /// Looks at a queue without backlog, after which the watch rests until the next backlog: waking the
 /// ticker costs more than some looks for nothing.
 const IDLE_LOOKS_MAX: u32 = 100;
+
+/// As good as never, and near enough for the clock's arithmetic.
+const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// What the ticker's thread calls once an interval.
 pub(crate) type OnInterval = Box<dyn FnMut() + Send>;
@@ -101,6 +107,7 @@ impl Ticker {
     /// Calls `call` once `every` so long, on the ticker's thread, which it must not hold up.
     pub(crate) fn set_interval(&self, every: Duration, call: OnInterval) -> Result<()> {
         let mut state = lock(&self.shared.state);
+        let every = every.min(FAR);
         state.interval = Some(Interval { every, next: Instant::now() + every, call });
         self.ensure_running(&mut state)
     }
@@ -164,9 +171,7 @@ impl Ticker {
         if within.is_zero() {
             cell.expire();
         }
-        let at = Instant::now()
-            .checked_add(within)
-            .ok_or_else(|| Error::InvalidArgument("a deadline beyond the end of time".into()))?;
+        let at = Instant::now() + within.min(FAR);
         self.ensure_running(&mut state)?;
         state.next_id += 1;
         let key = (at, state.next_id);
@@ -197,14 +202,22 @@ impl Shared {
         let mut state = lock(&self.state);
         while !state.stopped {
             let now = Instant::now();
+            let mut due = Vec::new();
             while let Some(entry) = state.deadlines.first_entry()
                 && entry.key().0 <= now
             {
-                entry.remove().expire();
+                due.push(entry.remove());
+            }
+            if !due.is_empty() {
+                drop(state);
+                // Wakes tasks, which may come right back here with a deadline of their own.
+                due.iter().for_each(|deadline| quietly(|| deadline.expire()));
+                state = lock(&self.state);
+                continue;
             }
             if let Some(mut interval) = state.interval.take_if(|interval| interval.next <= now) {
                 drop(state);
-                (interval.call)();
+                quietly(|| (interval.call)());
                 interval.next = Instant::now() + interval.every;
                 state = lock(&self.state);
                 if !state.stopped {
@@ -215,10 +228,10 @@ impl Shared {
             if state.next_look.take_if(|look| *look <= now).is_some()
                 && let Some(mut watch) = state.watch.take()
             {
-                drop(state);
-                let waiting = watch();
-                state = lock(&self.state);
-                self.after_look(&mut state, waiting, watch);
+                state = self.look(state, &mut watch);
+                if !state.stopped {
+                    state.watch = Some(watch);
+                }
                 continue;
             }
             let look = state.next_look;
@@ -233,20 +246,30 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Turns the watch off once it has found nothing for a while. Off first, then one more look:
-    /// whoever queues after that look finds the watch off, and turns it on.
-    fn after_look(&self, state: &mut State, waiting: bool, mut watch: OnWatch) {
+    /// One look, not under the lock. Turns the watch off once it has found nothing for a while: off
+    /// first, then one more look, so that whoever queues after that finds it off, and turns it on.
+    fn look<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+        watch: &mut OnWatch,
+    ) -> MutexGuard<'a, State> {
+        drop(state);
+        let waiting = watch();
+        let mut state = lock(&self.state);
         state.idle_looks = if waiting { 0 } else { state.idle_looks + 1 };
-        let mut on = state.idle_looks <= IDLE_LOOKS_MAX;
-        if !on {
+        if state.idle_looks > IDLE_LOOKS_MAX {
             self.watching.store(false, Ordering::SeqCst);
-            on = watch();
-            self.watching.store(on, Ordering::SeqCst);
+            drop(state);
+            let waiting = watch();
+            state = lock(&self.state);
+            state.idle_looks = 0;
+            if !waiting && !self.watching.load(Ordering::SeqCst) {
+                return state;
+            }
+            self.watching.store(true, Ordering::SeqCst);
         }
-        state.next_look = on.then(|| Instant::now() + STALL);
-        if !state.stopped {
-            state.watch = Some(watch);
-        }
+        state.next_look = Some(Instant::now() + STALL);
+        state
     }
 }
 

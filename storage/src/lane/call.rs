@@ -56,11 +56,13 @@ where
             env.metrics().panicked.add(1);
             Err(Error::Panicked(message).into())
         });
-        let _ = reply.send(result);
+        answer(reply, result);
     }
 
     fn fail(self: Box<Self>, error: Error) {
-        let _ = self.reply.send(Err(error.into()));
+        quietly(|| {
+            let _ = self.reply.send(Err(error.into()));
+        });
     }
 
     fn is_abandoned(&self) -> bool {
@@ -99,12 +101,16 @@ where
     }
 
     fn finish(self: Box<Self>, commit: Result<()>) {
-        let Self { result, reply, .. } = *self;
-        let answer = match commit {
-            Ok(()) => result.unwrap_or_else(|| Err(Error::Bridge("it never ran".into()).into())),
-            Err(error) => Err(error.into()),
-        };
-        let _ = reply.send(answer);
+        quietly(|| {
+            let Self { result, reply, .. } = *self;
+            let outcome = match commit {
+                Ok(()) => {
+                    result.unwrap_or_else(|| Err(Error::Bridge("it never ran".into()).into()))
+                }
+                Err(error) => Err(error.into()),
+            };
+            let _ = reply.send(outcome);
+        });
     }
 
     fn is_abandoned(&self) -> bool {
@@ -121,6 +127,18 @@ thread_local! {
 /// for itself.
 pub(crate) fn refuse_nested(store: u64) -> Result<()> {
     if INSIDE.with(|inside| inside.borrow().contains(&store)) { Err(Error::Nested) } else { Ok(()) }
+}
+
+/// Sends an answer. What nobody waits for any more is dropped here.
+pub(crate) fn answer<T, E>(reply: Reply<T, E>, outcome: Result<T, E>) {
+    quietly(|| {
+        let _ = reply.send(outcome);
+    });
+}
+
+/// Runs `f`, which may drop or wake what is a caller's own: its panic is nobody else's business.
+pub(crate) fn quietly(f: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(f));
 }
 
 /// Runs `f` marked as inside `store`; a panic becomes its message.

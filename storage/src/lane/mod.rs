@@ -5,7 +5,6 @@
 //! metrics. What a drain does with the operations it took is its [`Drainer`]'s business: [`read`]
 //! for the read and the background lane, [`write`] for the write lane.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -31,6 +30,9 @@ const BATCHES_PER_JOB_MAX: usize = 256;
 pub(crate) trait Work: Send + 'static {
     /// Answers the caller with `error`; the work will not run.
     fn fail(self, error: Error);
+
+    /// What a caller is told whose answer was lost with the thread that ran it.
+    fn lost() -> Error;
 
     /// Whether the caller is gone.
     fn is_abandoned(&self) -> bool;
@@ -109,7 +111,7 @@ impl<W: Work> Lane<W> {
         drainer: Box<dyn Drainer<W>>,
         on_backlog: Option<Box<dyn Fn() + Send + Sync>>,
     ) -> Arc<Self> {
-        let bytes_max = limits.bytes.min(u32::MAX as usize);
+        let bytes_max = limits.bytes.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
             kind,
             queue: Queue::new(drains_max, take),
@@ -135,7 +137,7 @@ impl<W: Work> Lane<W> {
                 _ if self.closed.load(Ordering::Acquire) => return Err(Error::Closed),
                 _ if on_full == OnFull::Fail => {
                     self.metrics.refused.add(1);
-                    return Err(Error::Overloaded { lane: self.kind.name() });
+                    return Err(Error::Overloaded { what: self.kind.queue_name() });
                 }
                 held => {
                     drop(held);
@@ -284,9 +286,7 @@ impl<W: Work> Drop for Drain<W> {
             self.lane.release(operations, bytes);
             for orphan in orphans {
                 let why = "its runtime or threads are shut down, or none could be started";
-                let fail = || orphan.work.fail(Error::Bridge(why.into()));
-                // What a caller's closure holds may panic when it is let go.
-                let _ = catch_unwind(AssertUnwindSafe(fail));
+                call::quietly(|| orphan.work.fail(Error::Bridge(why.into())));
             }
         }
     }

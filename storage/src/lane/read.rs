@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::call::{ReadCall, Reply, panic_message};
+use super::call::{ReadCall, Reply, answer, panic_message, quietly};
 use super::{Drainer, Entry, Work};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -31,9 +31,13 @@ pub(crate) enum ReadWork {
 impl Work for ReadWork {
     fn fail(self, error: Error) {
         match self {
-            ReadWork::Get { reply, .. } => drop(reply.send(Err(error))),
+            ReadWork::Get { reply, .. } => answer(reply, Err(error)),
             ReadWork::Call(call) => call.fail(error),
         }
+    }
+
+    fn lost() -> Error {
+        Error::Bridge("the thread that ran it broke off".into())
     }
 
     fn is_abandoned(&self) -> bool {
@@ -105,9 +109,11 @@ impl Drainer<ReadWork> for ReadDrainer {
         let mut calls = calls.into_iter();
         while begun.elapsed() < BUSY_MAX || ran == 0 {
             let Some(entry) = calls.next() else { break };
-            if entry.start(metrics)
-                && let ReadWork::Call(call) = entry.work
-            {
+            if !entry.start(metrics) {
+                quietly(|| drop(entry));
+                continue;
+            }
+            if let ReadWork::Call(call) = entry.work {
                 ran += 1;
                 let _span = entry.span.entered();
                 call.run(&env);
@@ -136,6 +142,6 @@ fn run_gets(env: &ReadEnv<'_>, gets: Vec<(KeyspaceId, Bytes, Reply<Option<Bytes>
         vec![Err(Error::corrupted(why)); keys.len()]
     });
     for ((_, _, reply), value) in gets.into_iter().zip(values) {
-        let _ = reply.send(value);
+        answer(reply, value);
     }
 }

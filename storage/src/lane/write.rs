@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::call::{Ran, Reply, WriteCall, panic_message};
+use super::call::{Ran, Reply, WriteCall, answer, panic_message, quietly};
 use super::{Drainer, Entry, Work};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -36,8 +36,12 @@ impl Work for WriteWork {
     fn fail(self, error: Error) {
         match self {
             WriteWork::Call(call) => call.finish(Err(error)),
-            WriteWork::DropKeyspace { reply, .. } => drop(reply.send(Err(error))),
+            WriteWork::DropKeyspace { reply, .. } => answer(reply, Err(error)),
         }
+    }
+
+    fn lost() -> Error {
+        Error::Commit(Arc::new(Error::Bridge("the thread that ran it broke off".into())))
     }
 
     fn is_abandoned(&self) -> bool {
@@ -55,17 +59,21 @@ pub(crate) struct IntervalSync {
 
 impl WriteCall for IntervalSync {
     fn run(&mut self, tx: &mut Transaction) -> Ran {
-        self.shared.sync_queued.store(false, Ordering::Release);
         tx.require_sync();
         Ran::Ok
     }
 
-    fn finish(self: Box<Self>, _: Result<()>) {
-        self.shared.sync_queued.store(false, Ordering::Release);
-    }
+    fn finish(self: Box<Self>, _: Result<()>) {}
 
     fn is_abandoned(&self) -> bool {
         false
+    }
+}
+
+impl Drop for IntervalSync {
+    /// Run or not: else no other would ever be queued.
+    fn drop(&mut self) {
+        self.shared.sync_queued.store(false, Ordering::Release);
     }
 }
 
@@ -91,13 +99,14 @@ impl Drainer<WriteWork> for WriteDrainer {
             ran.is_empty() || matches!(entry.work, WriteWork::Call(_)) && !is_full(&tx, begun)
         }) {
             if !entry.start(metrics) {
+                quietly(|| drop(entry));
                 continue;
             }
             let mut call = match entry.work {
                 WriteWork::Call(call) => call,
                 WriteWork::DropKeyspace { keyspace, reply } => {
                     metrics.operations.add(1);
-                    let _ = reply.send(self.drop_keyspace(engine.as_ref(), keyspace));
+                    answer(reply, self.drop_keyspace(engine.as_ref(), keyspace));
                     break;
                 }
             };

@@ -1,1 +1,33 @@
+//! A Redis-compatible server over durable, ordered storage.
+//!
+//! Layers, each knowing only the one below: [`resp`] is the wire format, [`command`] what clients
+//! may ask, [`data`] Redis values over plain key-value, and `pontoon_storage` the storage. Above
+//! them, [`server`] accepts connections and stops in order, and [`cli`] and [`config`] say how it is
+//! started.
+//!
+//! What this is not: a library of storage. To embed a store, use the crate `pontoon-storage`.
 
+pub mod cli;
+pub mod command;
+pub mod config;
+pub mod data;
+pub mod glob;
+pub mod resp;
+pub mod server;
+
+mod connection;
+mod launch;
+mod listener;
+mod open_files;
+mod run;
+mod signals;
+mod storage_stats;
+mod store_options;
+mod sweep;
+
+pub use launch::launch;
+
+/// Compiles what the readme shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

@@ -35,7 +35,7 @@ const VOLATILE_AGE_MAX: Duration = Duration::from_secs(10);
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-/// The users' end of the core: when it goes, the store closes.
+/// The users' end of a core: when it goes, the store closes.
 pub(crate) struct Handle {
     pub(crate) core: Arc<Core>,
 }
@@ -53,7 +53,7 @@ pub(crate) struct Core {
     pub(crate) write: Arc<Lane<WriteWork>>,
     pub(crate) background: Arc<Lane<ReadWork>>,
     pub(crate) snapshots: Arc<SnapshotGate>,
-    pub(crate) ticker: Ticker,
+    pub(crate) ticker: Arc<Ticker>,
     bridge: Arc<RunningBridge>,
     dir: Mutex<Option<OpenDir>>,
     closing: AtomicBool,
@@ -62,7 +62,8 @@ pub(crate) struct Core {
 
 impl Core {
     /// Opens on a thread of its own, as recovery may take long. Dropping the future does not stop
-    /// it; the store is then closed again at once.
+    /// it; the store is then closed again at once, be the future dropped before or after the answer
+    /// has reached it.
     pub(crate) async fn open(options: Options) -> Result<Handle> {
         options.check()?;
         let bridge = bridge::start(&options)?;
@@ -88,16 +89,23 @@ impl Core {
         let Options { sizes, durability, queue, .. } = options;
         let shared = Arc::new(Shared::new(engine, names, id, sizes, durability));
         let take = |operations| TakeLimit { operations, bytes: BYTES_PER_DRAIN_MAX };
-        let reads = |kind, drains_max, operations| {
+        let ticker = Arc::new(Ticker::new());
+        let reads = |kind, drains_max, operations, on_backlog| {
             let drainer = Box::new(ReadDrainer { shared: Arc::clone(&shared) });
-            Lane::new(kind, drains_max, take(operations), queue, Arc::clone(&bridge), drainer)
+            let (take, bridge) = (take(operations), Arc::clone(&bridge));
+            Lane::new(kind, drains_max, take, queue, bridge, drainer, on_backlog)
         };
-        let read = reads(LaneKind::Read, bridge.read_threads, READS_PER_DRAIN_MAX);
-        let background = reads(LaneKind::Background, 1, 1);
+        let watch = Arc::clone(&ticker);
+        let on_backlog: Box<dyn Fn() + Send + Sync> = Box::new(move || watch.watch());
+        let on_backlog = (bridge.read_threads > 1).then_some(on_backlog);
+        let read = reads(LaneKind::Read, bridge.read_threads, READS_PER_DRAIN_MAX, on_backlog);
+        let background = reads(LaneKind::Background, 1, 1, None);
+        let (lane, mut takes_seen) = (Arc::clone(&read), 0);
+        ticker.set_watch(Box::new(move || lane.relieve(&mut takes_seen)));
         let drainer = Box::new(WriteDrainer { shared: Arc::clone(&shared) });
         let write_take = take(WRITES_PER_DRAIN_MAX);
-        let write = Lane::new(LaneKind::Write, 1, write_take, queue, Arc::clone(&bridge), drainer);
-        let ticker = Ticker::new();
+        let write_bridge = Arc::clone(&bridge);
+        let write = Lane::new(LaneKind::Write, 1, write_take, queue, write_bridge, drainer, None);
         let interval = match durability {
             Durability::Every(interval) => Some(interval),
             Durability::Never if volatile => Some(VOLATILE_AGE_MAX),

@@ -69,7 +69,11 @@ impl OpenDir {
 
 impl Drop for OpenDir {
     fn drop(&mut self) {
-        drop(self.lock.take());
+        if let Some(lock) = self.lock.take() {
+            // Closing would not do: a process that another thread is just starting holds a copy of
+            // the descriptor until it execs, and the lock with it.
+            let _ = lock.unlock();
+        }
         let (open, changed) = &*OPEN;
         lock(open).remove(&self.path);
         changed.notify_all();
@@ -209,4 +213,21 @@ fn sync(path: &Path) -> Result<()> {
 /// The system's error, with the path it is about.
 fn at(path: &Path, error: &std::io::Error) -> Error {
     Error::engine(std::io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_the_lock_file_in_a_forked_child_does_not_keep_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = OpenDir::acquire(dir.path(), "memory").unwrap();
+        let copy = open.lock.as_ref().unwrap().try_clone().unwrap();
+        assert!(matches!(OpenDir::acquire(dir.path(), "memory"), Err(Error::Locked { .. })));
+        drop(open);
+        OpenDir::acquire(dir.path(), "memory").unwrap();
+        drop(copy);
+    }
 }

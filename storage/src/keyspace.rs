@@ -23,6 +23,11 @@ pub struct Keyspace {
 }
 
 impl Keyspace {
+    /// Its number in this opened store, by which engines know it.
+    pub fn id(&self) -> KeyspaceId {
+        self.id
+    }
+
     /// The name it was asked for by.
     pub fn name(&self) -> &str {
         &self.name
@@ -69,6 +74,12 @@ impl KeyspaceNames {
             .get(id.index())
             .cloned()
             .ok_or_else(|| Error::InvalidArgument("a keyspace of another store".into()))
+    }
+
+    /// How many names there can be.
+    #[cfg(feature = "rocksdb")]
+    pub(crate) fn len_max(&self) -> usize {
+        self.len_max
     }
 
     pub(crate) fn intern(&self, name: &str) -> Result<Keyspace> {

@@ -61,3 +61,8 @@ pub use snapshot::Snapshot;
 pub use store::Store;
 pub use transaction::Transaction;
 pub use view::View;
+
+/// Compiles and runs what the readme shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

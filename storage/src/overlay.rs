@@ -15,6 +15,10 @@ use crate::keyspace::KeyspaceId;
 use crate::range::KeyRange;
 use crate::read::rest_after;
 
+#[cfg(test)]
+#[path = "overlay/tests.rs"] // said outright for the model, which includes this file
+mod tests;
+
 /// What one pending write costs in memory beside its key and value, roughly.
 const WRITE_OVERHEAD_BYTES: usize = 64;
 
@@ -98,6 +102,9 @@ impl Overlay {
                 }
             }
         }
+        // An engine creates every keyspace it is handed: undone writes must not leave one behind.
+        let all = &mut self.changes.keyspaces;
+        all.retain(|pending| !pending.ranges.is_empty() || !pending.writes.is_empty());
         self.bytes = mark.bytes;
     }
 

@@ -96,6 +96,7 @@ impl Rig {
             QueueLimits { operations: plan.room, bytes: plan.room * OPERATION_BYTES },
             Arc::clone(&bridge),
             Box::new(Recorder { plan, log: Arc::clone(&log) }),
+            None,
         );
         Self(Arc::new(Inner { lane, bridge, ticker: Ticker::new(), log, plan }))
     }

@@ -1,4 +1,5 @@
-//! The ticker: one thread of a store that drives deadlines and interval sync, in both modes.
+//! The ticker: one thread of a store that drives deadlines, interval sync, and the watch over reads
+//! that are stuck behind slow ones, in both modes.
 //!
 //! tokio's timer may be absent, and a blocking task that sleeps would hold up the end of its
 //! runtime. The thread starts when the first deadline or interval needs it and ends with the store.
@@ -15,7 +16,7 @@ use tokio::sync::Notify;
 
 use super::run_on_own_thread;
 use crate::error::{Error, Result};
-use crate::sync::{AtomicU8, Condvar, Instant, Mutex, lock, wait, wait_timeout};
+use crate::sync::{AtomicBool, AtomicU8, Condvar, Instant, Mutex, lock, wait, wait_timeout};
 
 const QUEUED: u8 = 0;
 const STARTED: u8 = 1;
@@ -47,8 +48,18 @@ impl Deadline {
     }
 }
 
+/// How long operations may wait behind drains that are all busy before another one is started.
+const STALL: Duration = Duration::from_millis(1);
+
+/// Looks at a queue without backlog, after which the watch rests until the next backlog: waking the
+/// ticker costs more than some looks for nothing.
+const IDLE_LOOKS_MAX: u32 = 100;
+
 /// What the ticker's thread calls once an interval.
 pub(crate) type OnInterval = Box<dyn FnMut() + Send>;
+
+/// What the ticker's thread calls while there is something to watch; returns whether there is.
+pub(crate) type OnWatch = Box<dyn FnMut() -> bool + Send>;
 
 pub(crate) struct Ticker {
     shared: Arc<Shared>,
@@ -58,6 +69,8 @@ pub(crate) struct Ticker {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    /// Whether the watch is on; changed under the lock.
+    watching: AtomicBool,
 }
 
 #[derive(Default)]
@@ -68,6 +81,10 @@ struct State {
     /// Removed when their call ends, so there are never more than there are calls.
     deadlines: BTreeMap<(Instant, u64), Arc<Deadline>>,
     interval: Option<Interval>,
+    watch: Option<OnWatch>,
+    /// When the watch looks next, while it is on.
+    next_look: Option<Instant>,
+    idle_looks: u32,
 }
 
 struct Interval {
@@ -88,6 +105,25 @@ impl Ticker {
         self.ensure_running(&mut state)
     }
 
+    /// Sets what [`watch`](Ticker::watch) makes the ticker call, about once a millisecond.
+    pub(crate) fn set_watch(&self, call: OnWatch) {
+        lock(&self.shared.state).watch = Some(call);
+    }
+
+    /// Turns the watch on until it has found nothing for a while. Cheap when it is on.
+    pub(crate) fn watch(&self) {
+        if self.shared.watching.load(Ordering::SeqCst) {
+            return;
+        }
+        let mut state = lock(&self.shared.state);
+        if self.ensure_running(&mut state).is_ok() {
+            self.shared.watching.store(true, Ordering::SeqCst);
+            state.next_look = Some(Instant::now() + STALL);
+            state.idle_looks = 0;
+            self.shared.changed.notify_all();
+        }
+    }
+
     /// Runs `operation`, which must call [`Deadline::start`] on the cell it is given when it starts,
     /// and ends with [`Error::Deadline`] if it has not started `within` so long.
     pub(crate) async fn race<T, F>(
@@ -103,10 +139,10 @@ impl Ticker {
         let mut expired = pin!(cell.expired.notified());
         let mut operation = pin!(operation(Arc::clone(&cell)));
         std::future::poll_fn(|cx| {
-            let ended = operation.as_mut().poll(cx);
+            let result = operation.as_mut().poll(cx);
             let _ = expired.as_mut().poll(cx);
-            // Last, for whoever found it expired may have let go of its answer already.
-            if cell.is_expired() { Poll::Ready(Err(Error::Deadline)) } else { ended }
+            // First, since a drain that finds it expired drops it, which looks like a broken call.
+            if cell.is_expired() { Poll::Ready(Err(Error::Deadline)) } else { result }
         })
         .await
     }
@@ -116,6 +152,7 @@ impl Ticker {
         let mut state = lock(&self.shared.state);
         state.stopped = true;
         state.interval = None;
+        state.watch = None;
         self.shared.changed.notify_all();
         while state.running {
             state = wait(&self.shared.changed, state);
@@ -175,15 +212,41 @@ impl Shared {
                 }
                 continue;
             }
+            if state.next_look.take_if(|look| *look <= now).is_some()
+                && let Some(mut watch) = state.watch.take()
+            {
+                drop(state);
+                let waiting = watch();
+                state = lock(&self.state);
+                self.after_look(&mut state, waiting, watch);
+                continue;
+            }
+            let look = state.next_look;
             let first = state.deadlines.first_key_value().map(|((at, _), _)| *at);
-            let next = state.interval.as_ref().map(|interval| interval.next);
-            state = match first.into_iter().chain(next).min() {
+            let interval = state.interval.as_ref().map(|interval| interval.next);
+            state = match first.into_iter().chain(interval).chain(look).min() {
                 None => wait(&self.changed, state),
                 Some(at) => wait_timeout(&self.changed, state, at.saturating_duration_since(now)),
             };
         }
         state.running = false;
         self.changed.notify_all();
+    }
+
+    /// Turns the watch off once it has found nothing for a while. Off first, then one more look:
+    /// whoever queues after that look finds the watch off, and turns it on.
+    fn after_look(&self, state: &mut State, waiting: bool, mut watch: OnWatch) {
+        state.idle_looks = if waiting { 0 } else { state.idle_looks + 1 };
+        let mut on = state.idle_looks <= IDLE_LOOKS_MAX;
+        if !on {
+            self.watching.store(false, Ordering::SeqCst);
+            on = watch();
+            self.watching.store(on, Ordering::SeqCst);
+        }
+        state.next_look = on.then(|| Instant::now() + STALL);
+        if !state.stopped {
+            state.watch = Some(watch);
+        }
     }
 }
 
@@ -196,5 +259,22 @@ struct Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         lock(&self.shared.state).deadlines.remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_expired_ends_so_however_its_lane_lets_it_go() {
+        let ticker = Ticker::new();
+        let late = futures::executor::block_on(ticker.race(Duration::ZERO, |cell| async move {
+            assert!(!cell.start());
+            Err::<(), _>(Error::Bridge("dropped by the drain".into()))
+        }));
+        assert!(matches!(late, Err(Error::Deadline)), "{late:?}");
+        ticker.stop();
     }
 }

@@ -93,6 +93,8 @@ pub(crate) struct Lane<W> {
     bytes_max: usize,
     bridge: Arc<RunningBridge>,
     drainer: Box<dyn Drainer<W>>,
+    /// Told when an operation is queued behind drains that are all busy.
+    on_backlog: Option<Box<dyn Fn() + Send + Sync>>,
     closed: AtomicBool,
     pub(crate) metrics: LaneMetrics,
 }
@@ -105,6 +107,7 @@ impl<W: Work> Lane<W> {
         limits: QueueLimits,
         bridge: Arc<RunningBridge>,
         drainer: Box<dyn Drainer<W>>,
+        on_backlog: Option<Box<dyn Fn() + Send + Sync>>,
     ) -> Arc<Self> {
         let bytes_max = limits.bytes.min(u32::MAX as usize);
         Arc::new(Self {
@@ -115,6 +118,7 @@ impl<W: Work> Lane<W> {
             bytes_max,
             bridge,
             drainer,
+            on_backlog,
             closed: AtomicBool::new(false),
             metrics: LaneMetrics::default(),
         })
@@ -153,6 +157,16 @@ impl<W: Work> Lane<W> {
         self.push(Entry { work, bytes: 0, counted: false, deadline: None, span })
     }
 
+    /// Starts another drain if operations have waited and none has been taken since `takes_seen`.
+    /// Returns whether any wait.
+    pub(crate) fn relieve(self: &Arc<Self>, takes_seen: &mut u64) -> bool {
+        let watched = self.queue.watch(takes_seen);
+        if watched.start_drain {
+            self.start_drain();
+        }
+        watched.waiting
+    }
+
     /// Refuses new operations, those that wait for room included. Accepted ones will run.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
@@ -176,6 +190,8 @@ impl<W: Work> Lane<W> {
             Pushed::Queued { start_drain } => {
                 if start_drain {
                     self.start_drain();
+                } else if let Some(on_backlog) = &self.on_backlog {
+                    on_backlog();
                 }
                 Ok(())
             }

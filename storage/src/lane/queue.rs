@@ -40,6 +40,15 @@ pub(crate) enum Taken {
     Ended,
 }
 
+/// The answer to a look at the queue.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Watched {
+    /// Whether operations wait.
+    pub(crate) waiting: bool,
+    /// Whether the caller must start a drain.
+    pub(crate) start_drain: bool,
+}
+
 pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
     ended: Condvar,
@@ -53,13 +62,15 @@ struct State<T> {
     drains: usize,
     /// Whether the last drains found their operations slow, as when they wait on a disk.
     slow: bool,
+    /// How often a drain has taken; tells a queue that moves from one that stands still.
+    takes: u64,
     closed: bool,
 }
 
 impl<T: Queued> Queue<T> {
     pub(crate) fn new(drains_max: usize, take: TakeLimit) -> Self {
         let waiting = VecDeque::new();
-        let state = Mutex::new(State { waiting, drains: 0, slow: false, closed: false });
+        let state = Mutex::new(State { waiting, drains: 0, slow: false, takes: 0, closed: false });
         Self { state, ended: Condvar::new(), drains_max, take }
     }
 
@@ -78,6 +89,7 @@ impl<T: Queued> Queue<T> {
     pub(crate) fn take(&self, batch: &mut Vec<T>, was_slow: Option<bool>) -> Taken {
         let mut state = lock(&self.state);
         state.slow = was_slow.unwrap_or(state.slow);
+        state.takes = state.takes.wrapping_add(1);
         if state.waiting.is_empty() {
             self.end_drain(state);
             return Taken::Ended;
@@ -114,6 +126,20 @@ impl<T: Queued> Queue<T> {
             return Vec::new();
         }
         state.waiting.drain(..).collect()
+    }
+
+    /// Looks whether operations have waited, and no drain has taken any, since `takes_seen`, which it
+    /// brings up to date: then every drain is stuck in something slow, and another must be started
+    /// if there may be one.
+    pub(crate) fn watch(&self, takes_seen: &mut u64) -> Watched {
+        let mut state = lock(&self.state);
+        let moved = std::mem::replace(takes_seen, state.takes) != state.takes;
+        let waiting = !state.waiting.is_empty();
+        if waiting && !moved {
+            state.slow = true;
+        }
+        let start_drain = waiting && !moved && self.start_drain(&mut state);
+        Watched { waiting, start_drain }
     }
 
     /// Refuses what comes from now on. What is queued will still run.

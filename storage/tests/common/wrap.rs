@@ -10,10 +10,15 @@ use pontoon_storage::{
     EngineKind, EngineStats, Error, KeyRange, KeyspaceId, Options, Page, PageLimit, Result,
 };
 
+/// Called with the name of the engine call that starts.
+pub type OnCall = Box<dyn Fn(&'static str) + Send>;
+
 /// What a test does to the engine below its store, and learns from it.
 #[derive(Default)]
 pub struct Control {
     pub fail_apply: AtomicBool,
+    /// How many applies succeed though `fail_apply` is set.
+    pub applies_before_failure: AtomicUsize,
     pub panic_in_apply: AtomicBool,
     pub fail_sync: AtomicBool,
     pub applies: AtomicUsize,
@@ -27,7 +32,7 @@ pub struct Control {
     pub get_gate: Gate,
     pub checkpoint_gate: Gate,
     /// Called at the start of every engine call.
-    pub on_call: Mutex<Option<Box<dyn Fn(&'static str) + Send>>>,
+    pub on_call: Mutex<Option<OnCall>>,
 }
 
 impl Control {
@@ -115,7 +120,10 @@ impl Engine for Wrapped {
         self.control.called("apply");
         self.control.apply_gate.pass();
         assert!(!self.control.panic_in_apply.load(Ordering::SeqCst), "injected panic");
-        if self.control.fail_apply.load(Ordering::SeqCst) {
+        let passes = self.control.applies_before_failure.load(Ordering::SeqCst);
+        if self.control.fail_apply.load(Ordering::SeqCst)
+            && self.control.applies.load(Ordering::SeqCst) >= passes
+        {
             return Err(injected());
         }
         self.control.applies.fetch_add(1, Ordering::SeqCst);

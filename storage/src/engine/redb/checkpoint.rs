@@ -43,8 +43,8 @@ pub(super) fn write(database: &Database, path: &Path) -> Result<()> {
     Ok(File::open(path)?.sync_all()?)
 }
 
-/// Whether there may be more. Appends through a cursor, which fills each page before the next: one
-/// insert after the other in key order would leave every page half empty.
+/// Whether there may be more. Appends through a cursor, which builds pages from a run of keys; an
+/// insert would descend from the root for each.
 fn copy_chunk(
     entries: &mut Range<'_, &'static [u8], &'static [u8]>,
     into: &mut Table<'_, &'static [u8], &'static [u8]>,

@@ -20,6 +20,7 @@ use crate::keyspace::{KeyspaceId, KeyspaceNames};
 
 mod checkpoint;
 mod failure;
+mod handles;
 mod repair;
 mod snapshot;
 

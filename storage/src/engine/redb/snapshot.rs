@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use super::Definition;
 use super::failure::failed;
-use crate::engine::shared::{Handles, bounds, fill_page};
+use super::handles::Handles;
+use crate::engine::shared::{bounds, fill_page};
 use crate::engine::{Page, PageLimit, Snapshot};
 use crate::error::Result;
 use crate::keyspace::{KeyspaceId, KeyspaceNames};

@@ -86,14 +86,3 @@ fn quick_repair_recovers_as_well() {
     assert_eq!(found.get(ks, b"synced").unwrap().unwrap(), "v");
     assert_eq!(found.get(ks, b"unsynced").unwrap(), None);
 }
-
-/// Keys copied in order, one by one, would leave each page of the copy half empty.
-#[test]
-fn a_checkpoint_is_no_larger_than_its_source() {
-    let f = Fixture::new(EngineKind::Redb);
-    f.apply([change(f.keyspace("a")).put_numbered(0..20_000)]);
-    let into = tempfile::tempdir().unwrap();
-    f.engine().checkpoint(into.path()).unwrap();
-    let size = |dir: &Path| std::fs::metadata(dir.join("data.redb")).unwrap().len();
-    assert!(size(into.path()) <= size(f.dir.path()));
-}

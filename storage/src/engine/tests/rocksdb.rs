@@ -1,1 +1,170 @@
+//! What only RocksDB does: which damage it finds, and when.
 
+use std::fs;
+use std::path::PathBuf;
+
+use super::*;
+use crate::error::{Error, Result};
+
+const RECORDS: usize = 50;
+
+/// A directory as a kill leaves it, with [`RECORDS`] synced records in the log and nowhere else.
+fn killed() -> (TempDir, Arc<KeyspaceNames>) {
+    let f = Fixture::new(EngineKind::Rocksdb);
+    let ks = f.keyspace("a");
+    for number in 0..RECORDS {
+        f.apply([change(ks).put(numbered(number), vec![b'v'; 1000])]);
+    }
+    (copy_as_after_a_kill(f.dir.path()), Arc::clone(&f.names))
+}
+
+fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir.join("data.rocksdb")).unwrap().map(|e| e.unwrap().path());
+    let mut found: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
+    found.sort();
+    found
+}
+
+/// The log that holds the records.
+fn log(dir: &Path) -> PathBuf {
+    files(dir, "log").into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
+}
+
+fn damage(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(path).unwrap();
+    change(&mut bytes);
+    fs::write(path, bytes).unwrap();
+}
+
+fn reopened(dir: &Path, names: &Arc<KeyspaceNames>, strict_log: bool) -> Result<usize> {
+    let options = EngineOptions { strict_log, ..options() };
+    let engine = EngineKind::Rocksdb.open(dir, &options, Arc::clone(names))?;
+    let ks = names.intern("a").unwrap().id;
+    let snapshot = engine.snapshot()?;
+    let page = snapshot.page(ks, &KeyRange::ALL, false, EVERYTHING)?;
+    // The same through the other two ways to read.
+    let keys: Vec<(KeyspaceId, &[u8])> =
+        page.entries.iter().map(|(key, _)| (ks, &key[..])).collect();
+    for (one, of_many) in
+        keys.iter().map(|(_, key)| snapshot.get(ks, key)).zip(snapshot.get_many(&keys))
+    {
+        assert_eq!(one?, of_many?);
+    }
+    Ok(page.entries.len())
+}
+
+#[test]
+fn an_intact_log_is_replayed_whole() {
+    for strict_log in [true, false] {
+        let (dir, names) = killed();
+        assert_eq!(reopened(dir.path(), &names, strict_log).unwrap(), RECORDS);
+    }
+}
+
+/// What a write leaves that was cut off by a crash, and so was never acknowledged.
+#[test]
+fn a_torn_tail_is_no_error() {
+    for strict_log in [true, false] {
+        for cut in [1, 500, 1000] {
+            let (dir, names) = killed();
+            damage(&log(dir.path()), |bytes| bytes.truncate(bytes.len() - cut));
+            assert_eq!(reopened(dir.path(), &names, strict_log).unwrap(), RECORDS - 1);
+        }
+    }
+}
+
+#[test]
+fn a_tail_of_zeros_is_no_error() {
+    for strict_log in [true, false] {
+        let (dir, names) = killed();
+        damage(&log(dir.path()), |bytes| bytes.extend([0; 5000]));
+        assert_eq!(reopened(dir.path(), &names, strict_log).unwrap(), RECORDS);
+    }
+}
+
+#[test]
+fn damage_inside_the_log_is_an_error_when_strict_and_a_cut_when_not() {
+    let damage_middle = |dir: &Path| {
+        damage(&log(dir), |bytes| {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+        });
+    };
+    let (dir, names) = killed();
+    damage_middle(dir.path());
+    let error = reopened(dir.path(), &names, true).unwrap_err();
+    assert!(matches!(error, Error::Corrupted(_)), "{error:?}");
+
+    let (dir, names) = killed();
+    damage_middle(dir.path());
+    let left = reopened(dir.path(), &names, false).unwrap();
+    assert!((1..RECORDS).contains(&left), "{left}");
+}
+
+#[test]
+fn damage_in_a_table_is_found_when_it_is_read() {
+    let (dir, names) = killed();
+    // Opening replays the log into a table.
+    assert_eq!(reopened(dir.path(), &names, true).unwrap(), RECORDS);
+    let tables = files(dir.path(), "sst");
+    let table = tables.iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+    damage(table, |bytes| bytes[10] ^= 1);
+    let error = reopened(dir.path(), &names, true).unwrap_err();
+    assert!(matches!(error, Error::Corrupted(_)), "{error:?}");
+}
+
+/// RocksDB by itself would create an empty database over the files.
+#[test]
+fn data_without_its_beginning_is_damage() {
+    let (dir, names) = killed();
+    fs::remove_file(dir.path().join("data.rocksdb/CURRENT")).unwrap();
+    let error = reopened(dir.path(), &names, true).unwrap_err();
+    assert!(matches!(error, Error::Corrupted(_)), "{error:?}");
+}
+
+/// A search for live keys must not walk millions of deleted ones first.
+#[test]
+fn ranges_full_of_deleted_keys_are_deleted_all_the_same() {
+    let f = Fixture::new(EngineKind::Rocksdb);
+    let ks = f.keyspace("a");
+    f.apply([change(ks).put_numbered(0..20_000)]);
+    let deletes = (1..19_999).fold(change(ks), |changes, n| changes.delete(numbered(n)));
+    f.apply([deletes]);
+    assert_eq!(entries_of(&*f.snapshot(), ks).len(), 2);
+    f.apply([change(ks).delete_range(numbered(0)..).put("z", "v")]);
+    assert_eq!(entries_of(&*f.snapshot(), ks), [("z".into(), "v".into())]);
+}
+
+/// Batches that fill the write buffers many times, so that reads meet every level of the tree.
+#[test]
+fn reads_see_through_flushes_and_compactions() {
+    let mut f = Fixture::new(EngineKind::Rocksdb);
+    let (a, b) = (f.keyspace("a"), f.keyspace("b"));
+    for round in 0..12u8 {
+        let put = |keyspace| {
+            (0..1000).fold(change(keyspace), |changes, n| {
+                let value: Vec<u8> = (0..1000).map(|i| (n * 31 + i * i) as u8 ^ round).collect();
+                changes.put(numbered(n), value)
+            })
+        };
+        f.apply_with([put(a), put(b)], false);
+    }
+    for _ in 0..2 {
+        let snapshot = f.snapshot();
+        let asked: Vec<String> = (0..1000).step_by(7).map(numbered).collect();
+        for ks in [a, b] {
+            assert_eq!(entries_of(&*snapshot, ks).len(), 1000);
+            let asked: Vec<(KeyspaceId, &[u8])> =
+                asked.iter().map(|key| (ks, key.as_bytes())).collect();
+            for value in snapshot.get_many(&asked) {
+                assert_eq!(value.unwrap().unwrap().len(), 1000);
+            }
+        }
+        drop(snapshot);
+        f.reopen();
+    }
+    let stats = f.engine().stats().unwrap();
+    assert!(stats.disk_bytes > 1 << 20);
+    assert!(stats.memory_bytes > 0);
+}

@@ -1,0 +1,202 @@
+//! The connection: greeting, authentication, the selected database.
+
+use std::hint::black_box;
+
+use crate::data::DATABASES;
+use crate::resp::{Args, Encoder, Protocol, parse_integer};
+
+use super::args::{exactly, integer, is, lossy};
+use super::client::set_name;
+use super::context::ConnectionContext;
+use super::fail::Fail;
+use super::server_state::{REDIS_VERSION, ServerState};
+use super::spec::{Command, Flags, Group, Run};
+
+/// The only user there is.
+pub(super) const USER: &str = "default";
+
+const WRONG_PASSWORD: Fail =
+    Fail::text("WRONGPASS invalid username-password pair or user is disabled.");
+const ANY_TIME: Flags = Flags::FAST.or(Flags::LOADING).or(Flags::STALE);
+const GREETING: Flags = ANY_TIME.or(Flags::NOSCRIPT).or(Flags::NO_AUTH).or(Flags::ALLOW_BUSY);
+
+const fn row(name: &'static str, arity: i32, run: Run) -> Command {
+    Command::new(name, arity, run).group(Group::Connection)
+}
+
+/// The table's rows.
+pub(super) const COMMANDS: &[Command] = &[
+    row("auth", -2, Run::Connection(auth)).flags(GREETING).docs(
+        "1.0.0",
+        "O(1)",
+        "Authenticates the connection",
+    ),
+    row("echo", 2, Run::Connection(echo)).flags(ANY_TIME).docs(
+        "1.0.0",
+        "O(1)",
+        "Returns its argument",
+    ),
+    row("hello", -1, Run::Connection(hello)).flags(GREETING).docs(
+        "6.0.0",
+        "O(1)",
+        "Chooses the protocol, may authenticate, and says what the server is",
+    ),
+    row("ping", -1, Run::Connection(ping)).flags(Flags::FAST).docs(
+        "1.0.0",
+        "O(1)",
+        "Returns PONG, or its argument",
+    ),
+    row("quit", -1, Run::Connection(quit)).flags(GREETING).docs(
+        "1.0.0",
+        "O(1)",
+        "Closes the connection",
+    ),
+    row("reset", 1, Run::Connection(reset)).flags(GREETING).docs(
+        "6.2.0",
+        "O(1)",
+        "Brings the connection back to where it began",
+    ),
+    row("select", 2, Run::Connection(select)).flags(ANY_TIME).docs(
+        "1.0.0",
+        "O(1)",
+        "Selects a database",
+    ),
+];
+
+fn ping(_: &mut ConnectionContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
+    match args.as_slice() {
+        [_] => out.simple("PONG"),
+        [_, message] => out.bulk_bytes(message.clone()),
+        _ => return Err(Fail::arity("ping")),
+    }
+    Ok(())
+}
+
+fn echo(_: &mut ConnectionContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
+    let [_, message] = exactly(args)?;
+    out.bulk_bytes(message.clone());
+    Ok(())
+}
+
+fn auth(context: &mut ConnectionContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
+    let (user, password) = match args.as_slice() {
+        [_, _] if !context.server.requires_password() => {
+            return Err(Fail::text(
+                "ERR AUTH <password> called without any password configured for the default \
+                 user. Are you sure your configuration is correct?",
+            ));
+        }
+        [_, password] => (USER.as_bytes(), password),
+        [_, user, password] => (&**user, password),
+        _ => return Err(Fail::SYNTAX),
+    };
+    authenticate(context, user, password)?;
+    out.ok();
+    Ok(())
+}
+
+fn hello(context: &mut ConnectionContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
+    let protocol = match args.get(1).map(|version| parse_integer(version)) {
+        None => context.session.protocol,
+        Some(Some(2)) => Protocol::Resp2,
+        Some(Some(3)) => Protocol::Resp3,
+        Some(Some(_)) => return Err(Fail::text("NOPROTO unsupported protocol version")),
+        Some(None) => {
+            return Err(Fail::text("ERR Protocol version is not an integer or out of range"));
+        }
+    };
+    let mut options = args.get(2..).unwrap_or_default();
+    loop {
+        options = match options {
+            [] => break,
+            [option, user, password, rest @ ..] if is(option, "auth") => {
+                authenticate(context, user, password)?;
+                rest
+            }
+            [option, name, rest @ ..] if is(option, "setname") => {
+                set_name(context.session, name)?;
+                rest
+            }
+            [option, ..] => {
+                let option = lossy(option);
+                let text = format!("ERR Syntax error in HELLO option '{option}'");
+                return Err(Fail::Reply(text.into()));
+            }
+        };
+    }
+    if context.server.requires_password() && !context.session.authenticated {
+        return Err(Fail::text(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the \
+             HELLO AUTH <user> <pass> option can be used to authenticate the client and select \
+             the RESP protocol version at the same time",
+        ));
+    }
+    context.session.protocol = protocol;
+    out.set_protocol(protocol);
+    out.map(7);
+    for (name, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
+        out.bulk(name.as_bytes());
+        out.bulk(value.as_bytes());
+    }
+    out.bulk(b"proto");
+    out.integer(protocol.version());
+    out.bulk(b"id");
+    out.integer(context.session.id as i64);
+    for (name, value) in [("mode", "standalone"), ("role", "master")] {
+        out.bulk(name.as_bytes());
+        out.bulk(value.as_bytes());
+    }
+    out.bulk(b"modules");
+    out.array(0);
+    Ok(())
+}
+
+fn quit(context: &mut ConnectionContext<'_>, _: &Args, out: &mut Encoder) -> Result<(), Fail> {
+    context.session.close_after_reply = true;
+    out.ok();
+    Ok(())
+}
+
+fn reset(context: &mut ConnectionContext<'_>, _: &Args, out: &mut Encoder) -> Result<(), Fail> {
+    let session = &mut *context.session;
+    session.db = 0;
+    session.name.clear();
+    session.protocol = Protocol::Resp2;
+    session.authenticated = !context.server.requires_password();
+    out.set_protocol(Protocol::Resp2);
+    out.simple("RESET");
+    Ok(())
+}
+
+fn select(context: &mut ConnectionContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
+    let [_, index] = exactly(args)?;
+    let index = i32::try_from(integer(index)?).map_err(|_| {
+        Fail::text("ERR value is out of range, value must between -2147483648 and 2147483647")
+    })?;
+    context.session.db = u8::try_from(index)
+        .ok()
+        .filter(|&db| db < DATABASES)
+        .ok_or(Fail::text("ERR DB index is out of range"))?;
+    out.ok();
+    Ok(())
+}
+
+fn authenticate(
+    context: &mut ConnectionContext<'_>,
+    user: &[u8],
+    password: &[u8],
+) -> Result<(), Fail> {
+    if user != USER.as_bytes() || !password_fits(context.server, password) {
+        return Err(WRONG_PASSWORD);
+    }
+    context.session.authenticated = true;
+    Ok(())
+}
+
+/// Takes as long for a wrong password as for one that is nearly right, so that time tells nothing
+/// but the length.
+fn password_fits(server: &ServerState, given: &[u8]) -> bool {
+    let Some(expected) = &server.settings.password else { return true };
+    let differing = expected.bytes().zip(given).fold(0, |sum, (e, g)| black_box(sum | (e ^ g)));
+    expected.len() == given.len() && differing == 0
+}

@@ -1,0 +1,66 @@
+//! `docs/commands.md`, rendered from the table.
+
+use std::fmt::Write;
+
+use super::spec::{Command, Group};
+use super::table::all;
+
+const INTRODUCTION: &str = "\
+# Commands
+
+Pontoon follows Redis 7.0: names, arguments, replies and error texts. What differs is said below the
+tables. This page is rendered from the command table; `UPDATE_DOCS=1 cargo test --test docs_commands`
+writes it anew.
+
+*Arity* counts the arguments with the command's name; a negative number means at least that many.
+*Since* is the version of Redis that introduced the command.
+";
+
+const DIFFERENCES: &str = "
+## What differs from Redis
+
+- Keys are at most 64 KiB long.
+- `INCRBYFLOAT` is exact to 17 decimals below about 10^20, where Redis shows the rounding of the
+  machine's `long double` (1000 + 0.1 is 1000.1 here and on ARM, 1000.09999999999999998 on x86); beyond,
+  it is 64-bit floating point.
+- `SCAN` returns each key once, and its cursors stay valid over restarts. `COUNT` is cut to 1,048,576.
+- `KEYS` and `SCAN` return keys in the order of their hashes.
+- `DBSIZE`, as in Redis, counts keys whose time has come until a sweep or an access removes them.
+- `FLUSHALL` and `FLUSHDB` take the same, constant, time with `SYNC` and `ASYNC`.
+- `CONFIG SET` refuses: settings are made when the server starts. `CONFIG REWRITE` has no file to write.
+- `SHUTDOWN` with `SAVE`, `NOSAVE` or `FORCE` is the same as without: what was acknowledged is saved
+  already. `ABORT` finds no shutdown in progress: one cannot be called off.
+- `CLIENT SETINFO` is of Redis 7.2. `CLIENT INFO` leaves out the fields about buffers.
+- `INFO` leaves out what has no counterpart, and has the sections `Storage` and, for memory, the
+  process's resident size.
+";
+
+/// The page, as Markdown.
+pub fn commands_markdown() -> String {
+    let mut page = String::from(INTRODUCTION);
+    for &group in Group::ALL {
+        let title = group.name();
+        let (first, rest) = title.split_at(1);
+        push(&mut page, format_args!("\n## {}{rest}\n\n", first.to_ascii_uppercase()));
+        page.push_str("| command | arity | since | cost | what it does |\n|---|---|---|---|---|\n");
+        for command in all().iter().filter(|command| command.group == group) {
+            push_row(&mut page, command);
+            for subcommand in command.subcommands {
+                push_row(&mut page, subcommand);
+            }
+        }
+    }
+    page.push_str(DIFFERENCES);
+    page
+}
+
+fn push_row(page: &mut String, command: &Command) {
+    let Command { arity, since, complexity, summary, .. } = command;
+    let name = command.name.to_ascii_uppercase().replace('|', " ");
+    push(page, format_args!("| `{name}` | {arity} | {since} | {complexity} | {summary} |\n"));
+}
+
+fn push(page: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing to a string does not fail.
+    let _ = page.write_fmt(text);
+}

@@ -1,0 +1,174 @@
+//! What all connections share besides the store: settings, counters, the wish to stop.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Instant, SystemTime};
+
+use tokio::sync::watch;
+
+/// The Redis version whose behaviour the commands follow: what `HELLO` and `INFO` report.
+pub const REDIS_VERSION: &str = "7.0.15";
+
+/// How the server was started, as far as commands show or need it.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The TCP port it listens on.
+    pub port: u16,
+    /// How many clients it admits at a time.
+    pub clients_max: u64,
+    /// The password that clients must give; `None`: none.
+    pub password: Option<String>,
+    /// Every setting by its name, in any order: what `CONFIG GET` shows.
+    pub config: Vec<(String, String)>,
+}
+
+/// Counters of `INFO`, since the start or the last `CONFIG RESETSTAT`.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Connections accepted.
+    pub connections_received: AtomicU64,
+    /// Connections refused, because of the limit or of protected mode.
+    pub connections_rejected: AtomicU64,
+    /// Commands run, those that failed among them.
+    pub commands_processed: AtomicU64,
+    /// Error replies sent.
+    pub error_replies: AtomicU64,
+    /// Lookups of reading commands that found their key.
+    pub keyspace_hits: AtomicU64,
+    /// Lookups of reading commands that did not.
+    pub keyspace_misses: AtomicU64,
+    /// Keys removed because their time had come.
+    pub expired_keys: AtomicU64,
+    /// Bytes received from clients.
+    pub net_input_bytes: AtomicU64,
+    /// Bytes sent to clients.
+    pub net_output_bytes: AtomicU64,
+}
+
+impl Stats {
+    /// Sets every counter to 0.
+    pub fn reset(&self) {
+        for counter in [
+            &self.connections_received,
+            &self.connections_rejected,
+            &self.commands_processed,
+            &self.error_replies,
+            &self.keyspace_hits,
+            &self.keyspace_misses,
+            &self.expired_keys,
+            &self.net_input_bytes,
+            &self.net_output_bytes,
+        ] {
+            counter.store(0, Relaxed);
+        }
+    }
+}
+
+/// A client's wish that the server stop, from `SHUTDOWN`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShutdownRequest {
+    /// Whether to stop without waiting for the other clients' requests (`NOW`).
+    pub now: bool,
+}
+
+type StorageStats = dyn Fn() -> Vec<(String, String)> + Send + Sync;
+
+/// See the module.
+pub struct ServerState {
+    /// How it was started.
+    pub settings: Settings,
+    /// Counters.
+    pub stats: Stats,
+    /// Clients connected now.
+    pub clients_connected: AtomicU64,
+    /// 40 hexadecimal digits that differ from start to start.
+    pub run_id: String,
+    /// When it started, on the monotonic clock.
+    pub started: Instant,
+    /// When it started, on the wall clock.
+    pub started_at: SystemTime,
+    /// Whether the latest write reached the storage; `INFO` shows it.
+    pub last_write_ok: AtomicBool,
+    last_client_id: AtomicU64,
+    shutdown: watch::Sender<Option<ShutdownRequest>>,
+    storage_stats: OnceLock<Box<StorageStats>>,
+}
+
+impl ServerState {
+    /// The state of a server that starts now.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            stats: Stats::default(),
+            clients_connected: AtomicU64::new(0),
+            run_id: random_hex(40),
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+            last_write_ok: AtomicBool::new(true),
+            last_client_id: AtomicU64::new(0),
+            shutdown: watch::Sender::new(None),
+            storage_stats: OnceLock::new(),
+        }
+    }
+
+    /// The id of the next connection.
+    pub fn next_client_id(&self) -> u64 {
+        self.last_client_id.fetch_add(1, Relaxed) + 1
+    }
+
+    /// The id of the latest connection.
+    pub fn last_client_id(&self) -> u64 {
+        self.last_client_id.load(Relaxed)
+    }
+
+    /// Whether clients must authenticate.
+    pub fn requires_password(&self) -> bool {
+        self.settings.password.is_some()
+    }
+
+    /// Asks the server to stop.
+    pub fn request_shutdown(&self, request: ShutdownRequest) {
+        self.shutdown.send_replace(Some(request));
+    }
+
+    /// Follows [`request_shutdown`](ServerState::request_shutdown): changes from `None` once a
+    /// client asks.
+    pub fn shutdown_requests(&self) -> watch::Receiver<Option<ShutdownRequest>> {
+        self.shutdown.subscribe()
+    }
+
+    /// Sets, once, where the section `storage` of `INFO` comes from: names and values, as they are
+    /// shown. Must not block.
+    pub fn set_storage_stats(
+        &self,
+        stats: impl Fn() -> Vec<(String, String)> + Send + Sync + 'static,
+    ) {
+        // A second call would come from a second store, which a server does not have.
+        let _ = self.storage_stats.set(Box::new(stats));
+    }
+
+    /// The lines of the section `storage`; empty before
+    /// [`set_storage_stats`](ServerState::set_storage_stats).
+    pub fn storage_stats(&self) -> Vec<(String, String)> {
+        self.storage_stats.get().map(|stats| stats()).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for ServerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerState").field("run_id", &self.run_id).finish_non_exhaustive()
+    }
+}
+
+/// Hexadecimal digits from the standard library's hasher keys, which the system seeds: unique, not
+/// secret.
+fn random_hex(len: usize) -> String {
+    let mut digits = String::with_capacity(len + 16);
+    while digits.len() < len {
+        digits.push_str(&format!("{:016x}", RandomState::new().hash_one(digits.len())));
+    }
+    digits.truncate(len);
+    digits
+}

@@ -1,0 +1,267 @@
+//! What a row of the command table says.
+
+use crate::resp::{Args, Encoder};
+
+use super::context::{ConnectionContext, ReadContext, WriteContext};
+use super::fail::Fail;
+
+/// One command, or one subcommand of a container command.
+///
+/// Rows are written with the `const` builder so that each is a few lines beside its function.
+#[derive(Debug, Clone, Copy)]
+pub struct Command {
+    /// Its name in lower case; a subcommand's has its container's before it: `client|id`.
+    pub name: &'static str,
+    /// How many arguments, the name (of a subcommand: both names) among them; negative: at least
+    /// that many.
+    pub arity: i32,
+    /// What kind of command it is.
+    pub flags: Flags,
+    /// Which of its arguments are keys.
+    pub keys: KeySpec,
+    /// The family it is documented under.
+    pub group: Group,
+    /// The Redis version that introduced it.
+    pub since: &'static str,
+    /// One line of what it does.
+    pub summary: &'static str,
+    /// What its cost depends on.
+    pub complexity: &'static str,
+    /// The rows of its subcommands, if it is a container.
+    pub subcommands: &'static [Command],
+    /// The lines of its `HELP`, without the frame; empty for a command without one.
+    pub help: &'static [&'static str],
+    /// What answers it.
+    pub run: Run,
+}
+
+impl Command {
+    /// A row with the given name, arity and function, and nothing else.
+    pub const fn new(name: &'static str, arity: i32, run: Run) -> Self {
+        Self {
+            name,
+            arity,
+            flags: Flags::NONE,
+            keys: KeySpec::NONE,
+            group: Group::Generic,
+            since: "1.0.0",
+            summary: "",
+            complexity: "O(1)",
+            subcommands: &[],
+            help: &[],
+            run,
+        }
+    }
+
+    /// Adds `flags`.
+    pub const fn flags(mut self, flags: Flags) -> Self {
+        self.flags = self.flags.or(flags);
+        self
+    }
+
+    /// Sets which arguments are keys: see [`KeySpec`].
+    pub const fn keys(mut self, first: u32, last: i32, step: u32) -> Self {
+        self.keys = KeySpec { first, last, step };
+        self
+    }
+
+    /// Sets its family.
+    pub const fn group(mut self, group: Group) -> Self {
+        self.group = group;
+        self
+    }
+
+    /// Sets what the documentation says.
+    pub const fn docs(
+        mut self,
+        since: &'static str,
+        complexity: &'static str,
+        summary: &'static str,
+    ) -> Self {
+        self.since = since;
+        self.complexity = complexity;
+        self.summary = summary;
+        self
+    }
+
+    /// Makes it a container of `subcommands` whose `HELP` says `help`.
+    pub const fn container(
+        mut self,
+        subcommands: &'static [Command],
+        help: &'static [&'static str],
+    ) -> Self {
+        self.subcommands = subcommands;
+        self.help = help;
+        self
+    }
+
+    /// The last part of its name: what a client sends for a subcommand.
+    pub fn own_name(&self) -> &'static str {
+        self.name.rsplit_once('|').map_or(self.name, |(_, own)| own)
+    }
+
+    /// Whether a request of `len` arguments, the name among them, fits.
+    pub fn accepts(&self, len: usize) -> bool {
+        let needed = self.arity.unsigned_abs() as usize;
+        if self.arity < 0 { len >= needed } else { len == needed }
+    }
+
+    /// Whether it changes data, so that a run with it belongs to the write lane.
+    pub fn is_write(&self) -> bool {
+        matches!(self.run, Run::Write(_))
+    }
+
+    /// Whether it belongs to the connection: it runs at once, on the async thread, and ends the
+    /// run before it.
+    pub fn is_connection(&self) -> bool {
+        matches!(self.run, Run::Connection(_))
+    }
+
+    /// Whether it walks many keys, and so runs alone, on the background lane if it only reads.
+    pub fn is_walking(&self) -> bool {
+        self.flags.contains(Flags::WALKING)
+    }
+}
+
+/// What answers a command. Each function encodes one whole reply, or fails and has encoded nothing
+/// that counts.
+#[derive(Clone, Copy)]
+pub enum Run {
+    /// Only reads data; runs over a view, or over a transaction when a write is near.
+    Read(ReadFn),
+    /// May change data; runs over a transaction, in a savepoint of its own.
+    Write(WriteFn),
+    /// Touches no data: the connection's and the server's own state. Never blocks.
+    Connection(ConnectionFn),
+}
+
+/// See [`Run::Read`].
+pub type ReadFn = fn(&mut ReadContext<'_>, &Args, &mut Encoder) -> Result<(), Fail>;
+/// See [`Run::Write`].
+pub type WriteFn = fn(&mut WriteContext<'_>, &Args, &mut Encoder) -> Result<(), Fail>;
+/// See [`Run::Connection`].
+pub type ConnectionFn = fn(&mut ConnectionContext<'_>, &Args, &mut Encoder) -> Result<(), Fail>;
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Run::Read(_) => "Read",
+            Run::Write(_) => "Write",
+            Run::Connection(_) => "Connection",
+        })
+    }
+}
+
+/// Which arguments are keys, as `COMMAND` says it: from `first` to `last` (negative: from the end),
+/// every `step`th. All 0: none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeySpec {
+    /// Position of the first key; the name is at 0.
+    pub first: u32,
+    /// Position of the last key; -1 is the last argument.
+    pub last: i32,
+    /// Distance from one key to the next.
+    pub step: u32,
+}
+
+impl KeySpec {
+    /// No keys.
+    pub const NONE: KeySpec = KeySpec { first: 0, last: 0, step: 0 };
+
+    /// The keys of a request, in order.
+    pub fn of<'a>(&self, args: &'a Args) -> impl Iterator<Item = &'a bytes::Bytes> + use<'a> {
+        let len = args.len();
+        let end = match usize::try_from(self.last) {
+            Ok(last) => last + 1,
+            Err(_) => (len + 1).saturating_sub(self.last.unsigned_abs() as usize),
+        };
+        let (first, step) = (self.first as usize, (self.step as usize).max(1));
+        let count = if self.step == 0 { 0 } else { end.min(len).saturating_sub(first) };
+        args.iter().skip(first).take(count).step_by(step)
+    }
+}
+
+/// A set of properties of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flags(u16);
+
+impl Flags {
+    /// None of them.
+    pub const NONE: Flags = Flags(0);
+    /// Constant or logarithmic time.
+    pub const FAST: Flags = Flags(1);
+    /// May grow the data (Redis refuses it when out of memory).
+    pub const DENYOOM: Flags = Flags(1 << 1);
+    /// For administrators.
+    pub const ADMIN: Flags = Flags(1 << 2);
+    /// Allowed before the client has authenticated.
+    pub const NO_AUTH: Flags = Flags(1 << 3);
+    /// Allowed while data is being loaded.
+    pub const LOADING: Flags = Flags(1 << 4);
+    /// Allowed while data may be stale.
+    pub const STALE: Flags = Flags(1 << 5);
+    /// Not for scripts.
+    pub const NOSCRIPT: Flags = Flags(1 << 6);
+    /// Allowed while a script blocks.
+    pub const ALLOW_BUSY: Flags = Flags(1 << 7);
+    /// Not inside `MULTI`.
+    pub const NO_MULTI: Flags = Flags(1 << 8);
+    /// Walks many keys: ends the run before it. Our own; `COMMAND` does not show it.
+    pub const WALKING: Flags = Flags(1 << 9);
+    /// Works over keys as such, of any type. Our own; shown as the category `@keyspace`.
+    pub const KEYSPACE: Flags = Flags(1 << 10);
+    /// Can do harm at large. Our own; shown as the category `@dangerous`.
+    pub const DANGEROUS: Flags = Flags(1 << 11);
+
+    /// The flags that `COMMAND` shows, by its names.
+    pub const NAMED: &'static [(Flags, &'static str)] = &[
+        (Flags::DENYOOM, "denyoom"),
+        (Flags::ADMIN, "admin"),
+        (Flags::NOSCRIPT, "noscript"),
+        (Flags::LOADING, "loading"),
+        (Flags::STALE, "stale"),
+        (Flags::FAST, "fast"),
+        (Flags::NO_AUTH, "no_auth"),
+        (Flags::NO_MULTI, "no_multi"),
+        (Flags::ALLOW_BUSY, "allow_busy"),
+    ];
+
+    /// Both sets together.
+    pub const fn or(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+
+    /// Whether all of `other` are in it.
+    pub const fn contains(self, other: Flags) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// The family a command is documented under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// Keys of any type.
+    Generic,
+    /// Strings.
+    String,
+    /// The connection.
+    Connection,
+    /// The server.
+    Server,
+}
+
+impl Group {
+    /// Every group, in the order of the documentation.
+    pub const ALL: &'static [Group] =
+        &[Group::Generic, Group::String, Group::Connection, Group::Server];
+
+    /// Its name in `COMMAND DOCS`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::Generic => "generic",
+            Group::String => "string",
+            Group::Connection => "connection",
+            Group::Server => "server",
+        }
+    }
+}

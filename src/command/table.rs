@@ -1,0 +1,113 @@
+//! The table of commands and the look-up in it.
+
+use std::cmp::Ordering;
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+
+use crate::resp::Args;
+
+use super::args::lossy;
+use super::fail::Fail;
+use super::server_state::ServerState;
+use super::session::Session;
+use super::spec::{Command, Flags};
+use super::{client, connection, expire, introspect, key, scan, server, string};
+
+/// The rows of each family.
+const FAMILIES: &[&[Command]] = &[
+    client::COMMANDS,
+    connection::COMMANDS,
+    expire::COMMANDS,
+    introspect::COMMANDS,
+    key::COMMANDS,
+    scan::COMMANDS,
+    server::COMMANDS,
+    string::COMMANDS,
+];
+
+/// As much of a client's bytes as an error reply repeats.
+const ECHOED_BYTES_MAX: usize = 128;
+
+static TABLE: LazyLock<Vec<&'static Command>> = LazyLock::new(|| {
+    let mut table: Vec<_> = FAMILIES.iter().copied().flatten().collect();
+    table.sort_unstable_by_key(|command| command.name);
+    table
+});
+
+/// Every command, by name; subcommands are in their containers' rows.
+pub fn all() -> &'static [&'static Command] {
+    &TABLE
+}
+
+/// The command of this name, in any case.
+pub fn lookup(name: &[u8]) -> Option<&'static Command> {
+    let index = TABLE.binary_search_by(|row| compare(row.name.as_bytes(), name)).ok()?;
+    TABLE.get(index).copied()
+}
+
+/// The row for a request: of a container's subcommand where there is one.
+///
+/// # Errors
+/// An error reply for an unknown command or subcommand.
+pub fn find(args: &Args) -> Result<&'static Command, Fail> {
+    let name: &[u8] = args.first().map_or(b"", |name| name);
+    let command = lookup(name).ok_or_else(|| unknown_command(name, args))?;
+    match args.get(1) {
+        Some(own) if !command.subcommands.is_empty() => command
+            .subcommands
+            .iter()
+            .find(|row| row.own_name().as_bytes().eq_ignore_ascii_case(own))
+            .ok_or_else(|| unknown_subcommand(command, own)),
+        _ => Ok(command),
+    }
+}
+
+/// The row for a request that the session may make: known, with a fitting number of arguments,
+/// and allowed before authentication if that is where the session is.
+///
+/// # Errors
+/// The error reply otherwise.
+pub fn admit(
+    session: &Session,
+    server: &ServerState,
+    args: &Args,
+) -> Result<&'static Command, Fail> {
+    let command = find(args)?;
+    if !command.accepts(args.len()) {
+        return Err(Fail::arity(command.name));
+    }
+    let authenticated = session.authenticated || !server.requires_password();
+    if !authenticated && !command.flags.contains(Flags::NO_AUTH) {
+        return Err(Fail::text("NOAUTH Authentication required."));
+    }
+    Ok(command)
+}
+
+/// Byte order, with `name` taken in lower case; table names are in lower case already.
+fn compare(row: &[u8], name: &[u8]) -> Ordering {
+    row.iter().copied().cmp(name.iter().map(u8::to_ascii_lowercase))
+}
+
+fn unknown_command(name: &[u8], args: &Args) -> Fail {
+    let mut echoed = String::new();
+    for arg in args.iter().skip(1) {
+        if echoed.len() >= ECHOED_BYTES_MAX {
+            break;
+        }
+        let rest = ECHOED_BYTES_MAX - echoed.len();
+        echoed.push_str(&format!("'{}' ", lossy(head(arg, rest))));
+    }
+    let name = lossy(head(name, ECHOED_BYTES_MAX));
+    Fail::Reply(format!("ERR unknown command '{name}', with args beginning with: {echoed}").into())
+}
+
+fn unknown_subcommand(container: &Command, own: &Bytes) -> Fail {
+    let own = lossy(head(own, ECHOED_BYTES_MAX));
+    let container = container.name.to_ascii_uppercase();
+    Fail::Reply(format!("ERR unknown subcommand '{own}'. Try {container} HELP.").into())
+}
+
+fn head(bytes: &[u8], len_max: usize) -> &[u8] {
+    bytes.get(..len_max).unwrap_or(bytes)
+}

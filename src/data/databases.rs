@@ -1,0 +1,115 @@
+//! Where the databases are in a store, and whether this code understands what is there.
+
+use std::fmt;
+use std::sync::Arc;
+
+use pontoon_storage::{Error, Keyspace, Reader, Result, Store, Transaction};
+
+use super::encoding::{self, Counters, DatabaseRecord, FORMAT_VERSION};
+
+/// How many databases `SELECT` knows, from 0.
+pub const DATABASES: u8 = 16;
+
+/// The store's keyspaces that hold the databases. A handle, cheap to clone.
+#[derive(Clone)]
+pub struct Databases(Arc<Keyspaces>);
+
+struct Keyspaces {
+    meta: Keyspace,
+    elements: Keyspace,
+    expiry: Keyspace,
+    system: Keyspace,
+}
+
+impl Databases {
+    /// Those of `store`; creates them in a new store. Dropping the future leaves the store either
+    /// untouched or prepared whole.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the data has a format that this code does not know; else the
+    /// storage's.
+    pub async fn open(store: &Store) -> Result<Self> {
+        let databases = Self(Arc::new(Keyspaces {
+            meta: store.keyspace(encoding::META)?,
+            elements: store.keyspace(encoding::ELEMENTS)?,
+            expiry: store.keyspace(encoding::EXPIRY)?,
+            system: store.keyspace(encoding::SYSTEM)?,
+        }));
+        let prepared = databases.clone();
+        store.update(move |tx| prepared.prepare(tx)).await?;
+        Ok(databases)
+    }
+
+    /// The metadata records.
+    pub fn meta(&self) -> &Keyspace {
+        &self.0.meta
+    }
+
+    /// What is too large for a record.
+    pub fn elements(&self) -> &Keyspace {
+        &self.0.elements
+    }
+
+    /// The expiry index.
+    pub fn expiry(&self) -> &Keyspace {
+        &self.0.expiry
+    }
+
+    /// The store's books.
+    pub fn system(&self) -> &Keyspace {
+        &self.0.system
+    }
+
+    fn prepare(&self, tx: &mut Transaction) -> Result<()> {
+        match tx.get(self.system(), encoding::FORMAT_KEY)? {
+            None => {
+                tx.put(self.system(), encoding::FORMAT_KEY, FORMAT_VERSION.to_be_bytes())?;
+                tx.put(self.system(), encoding::COUNTERS_KEY, Counters::FIRST.encode())?;
+            }
+            Some(stored) if *stored == FORMAT_VERSION.to_be_bytes() => {}
+            Some(stored) => return Err(unknown_format(&stored)),
+        }
+        let mut counters = self.counters(tx)?;
+        let first = counters;
+        for db in 0..DATABASES {
+            let key = encoding::database_key(db);
+            if tx.get(self.system(), &key)?.is_none() {
+                let fresh = DatabaseRecord { namespace: counters.namespace, keys: 0, expiring: 0 };
+                counters.namespace += 1;
+                tx.put(self.system(), key, fresh.encode())?;
+            }
+        }
+        if counters != first {
+            tx.put(self.system(), encoding::COUNTERS_KEY, counters.encode())?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn counters(&self, reader: &dyn Reader) -> Result<Counters> {
+        let stored = reader.get(self.system(), encoding::COUNTERS_KEY)?;
+        Counters::decode(&stored.ok_or_else(|| Error::corrupted("the counters are missing"))?)
+    }
+
+    pub(super) fn database(&self, reader: &dyn Reader, db: u8) -> Result<DatabaseRecord> {
+        let stored = reader.get(self.system(), &encoding::database_key(db))?;
+        let missing = || Error::corrupted(format!("the record of database {db} is missing"));
+        DatabaseRecord::decode(&stored.ok_or_else(missing)?)
+    }
+}
+
+impl fmt::Debug for Databases {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Databases").finish_non_exhaustive()
+    }
+}
+
+fn unknown_format(stored: &[u8]) -> Error {
+    let found = match <[u8; 4]>::try_from(stored) {
+        Ok(version) => format!("format {}", u32::from_be_bytes(version)),
+        Err(_) => "a format".into(),
+    };
+    Error::Unsupported(format!(
+        "the data has {found}, which this version of pontoon does not know: it knows format \
+         {FORMAT_VERSION}"
+    ))
+}

@@ -1,0 +1,414 @@
+//! The bytes on disk. This file alone knows them; `docs/encoding.md` describes every one.
+//!
+//! Numbers are big-endian so that byte order is number order, except record sizes, which are LEB128.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use pontoon_storage::{Error, KeyRange, Result};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The format this code writes, and the only one it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The longest key of a client, in bytes.
+pub const KEY_BYTES_MAX: usize = 64 << 10;
+
+/// The longest storage key that a client's key of [`KEY_BYTES_MAX`] leads to: the expiry index puts
+/// namespace, time and hash before it. The store must be opened with at least this limit.
+pub const STORAGE_KEY_BYTES_MAX: usize = KEY_BYTES_MAX + 24;
+
+/// The keyspace of metadata records.
+pub const META: &str = "meta";
+/// The keyspace of what is too large for a record: chunks of strings, elements of collections.
+pub const ELEMENTS: &str = "elements";
+/// The keyspace of the expiry index.
+pub const EXPIRY: &str = "expiry";
+/// The keyspace of the store's own books.
+pub const SYSTEM: &str = "system";
+
+/// Key of the format version in [`SYSTEM`].
+pub const FORMAT_KEY: &[u8] = b"format";
+/// Key of the counters in [`SYSTEM`].
+pub const COUNTERS_KEY: &[u8] = b"counters";
+
+const DATABASE_PREFIX: &[u8] = b"database/";
+const FLUSHED_PREFIX: &[u8] = b"flushed/";
+const GARBAGE_PREFIX: &[u8] = b"garbage/";
+
+const FLAG_EXPIRES: u8 = 1;
+const FLAG_VERSION: u8 = 1 << 1;
+
+/// The type of a value. The numbers are on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// A string of bytes.
+    String = 1,
+    /// Fields with values.
+    Hash = 2,
+    /// A sequence.
+    List = 3,
+    /// Unordered members.
+    Set = 4,
+    /// Members ordered by score.
+    SortedSet = 5,
+    /// A log of entries.
+    Stream = 6,
+}
+
+impl Kind {
+    /// What `TYPE` calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::String => "string",
+            Kind::Hash => "hash",
+            Kind::List => "list",
+            Kind::Set => "set",
+            Kind::SortedSet => "zset",
+            Kind::Stream => "stream",
+        }
+    }
+
+    fn from_tag(tag: u8) -> Option<Self> {
+        [Kind::String, Kind::Hash, Kind::List, Kind::Set, Kind::SortedSet, Kind::Stream]
+            .into_iter()
+            .find(|kind| *kind as u8 == tag)
+    }
+}
+
+/// A key's metadata: what is stored under [`record_key`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The type of the value.
+    pub kind: Kind,
+    /// When it expires, in milliseconds since 1970; `None`: never.
+    pub expires_at_ms: Option<u64>,
+    /// The number its elements are stored under; `None`: it has none, all is in `payload`.
+    pub version: Option<u64>,
+    /// Bytes of a string, elements of a collection.
+    pub size: u64,
+    /// What is kept in the record itself: the whole of a short string.
+    pub payload: Bytes,
+}
+
+impl Record {
+    /// A string that is kept whole in its record.
+    pub fn inline_string(value: Bytes, expires_at_ms: Option<u64>) -> Self {
+        let size = value.len() as u64;
+        Self { kind: Kind::String, expires_at_ms, version: None, size, payload: value }
+    }
+
+    /// Whether its time has come at `now_ms`.
+    pub fn is_expired(&self, now_ms: u64) -> bool {
+        self.expires_at_ms.is_some_and(|at_ms| now_ms > at_ms)
+    }
+
+    /// As it is stored.
+    pub fn encode(&self) -> Vec<u8> {
+        const HEADER_BYTES_MAX: usize = 2 + 8 + 8 + 10;
+        let mut bytes = Vec::with_capacity(HEADER_BYTES_MAX + self.payload.len());
+        let flag = |set, flag| if set { flag } else { 0 };
+        bytes.push(self.kind as u8);
+        bytes.push(
+            flag(self.expires_at_ms.is_some(), FLAG_EXPIRES)
+                | flag(self.version.is_some(), FLAG_VERSION),
+        );
+        for number in [self.expires_at_ms, self.version].into_iter().flatten() {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        }
+        put_varint(&mut bytes, self.size);
+        bytes.extend_from_slice(&self.payload);
+        bytes
+    }
+
+    /// From what is stored; the payload shares its memory.
+    ///
+    /// # Errors
+    /// [`Error::Corrupted`] for anything that [`encode`](Record::encode) does not write.
+    pub fn decode(stored: &Bytes) -> Result<Self> {
+        Self::try_decode(stored).ok_or_else(|| Error::corrupted("a metadata record makes no sense"))
+    }
+
+    fn try_decode(stored: &Bytes) -> Option<Self> {
+        let (&[tag, flags], mut rest) = stored.split_first_chunk::<2>()?;
+        if flags & !(FLAG_EXPIRES | FLAG_VERSION) != 0 {
+            return None;
+        }
+        let expires_at_ms =
+            if flags & FLAG_EXPIRES != 0 { Some(take_u64(&mut rest)?) } else { None };
+        let version = if flags & FLAG_VERSION != 0 { Some(take_u64(&mut rest)?) } else { None };
+        let size = take_varint(&mut rest)?;
+        let kind = Kind::from_tag(tag)?;
+        let payload = stored.slice(stored.len() - rest.len()..);
+        let whole = kind != Kind::String
+            || match version {
+                None => payload.len() as u64 == size,
+                Some(_) => payload.is_empty() && size <= super::string::BYTES_MAX,
+            };
+        whole.then_some(Self { kind, expires_at_ms, version, size, payload })
+    }
+}
+
+/// One database's books.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DatabaseRecord {
+    /// The number that its keys are stored under now.
+    pub namespace: u64,
+    /// Keys in it, those among them whose time has come but that no sweep has reached.
+    pub keys: u64,
+    /// Those of the keys that have an expiry.
+    pub expiring: u64,
+}
+
+impl DatabaseRecord {
+    /// As it is stored.
+    pub fn encode(&self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        for (place, number) in
+            bytes.chunks_exact_mut(8).zip([self.namespace, self.keys, self.expiring])
+        {
+            place.copy_from_slice(&number.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// From what is stored.
+    ///
+    /// # Errors
+    /// [`Error::Corrupted`] for anything that [`encode`](DatabaseRecord::encode) does not write.
+    pub fn decode(stored: &[u8]) -> Result<Self> {
+        let [namespace, keys, expiring] = numbers(stored, "a database record makes no sense")?;
+        Ok(Self { namespace, keys, expiring })
+    }
+}
+
+/// The numbers to give out next. None is ever given twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    /// The next namespace.
+    pub namespace: u64,
+    /// The next version.
+    pub version: u64,
+}
+
+impl Counters {
+    /// Those of a store that has given out none.
+    pub const FIRST: Counters = Counters { namespace: 1, version: 1 };
+
+    /// As they are stored.
+    pub fn encode(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        for (place, number) in bytes.chunks_exact_mut(8).zip([self.namespace, self.version]) {
+            place.copy_from_slice(&number.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// From what is stored.
+    ///
+    /// # Errors
+    /// [`Error::Corrupted`] for anything that [`encode`](Counters::encode) does not write.
+    pub fn decode(stored: &[u8]) -> Result<Self> {
+        let [namespace, version] = numbers(stored, "the counters make no sense")?;
+        Ok(Self { namespace, version })
+    }
+}
+
+/// A key's place in the order of its database, below 2^63. Stable: it is on disk and in the cursors
+/// that clients hold.
+pub fn hash(key: &[u8]) -> u64 {
+    xxh3_64(key) >> 1
+}
+
+/// Where a key's record is.
+pub fn record_key(namespace: u64, hash: u64, key: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(16 + key.len());
+    put_record_key(&mut bytes, namespace, hash, key);
+    bytes
+}
+
+/// Appends [`record_key`] to `out`.
+pub fn put_record_key(out: &mut Vec<u8>, namespace: u64, hash: u64, key: &[u8]) {
+    out.extend_from_slice(&namespace.to_be_bytes());
+    out.extend_from_slice(&hash.to_be_bytes());
+    out.extend_from_slice(key);
+}
+
+/// Hash and client's key of a stored record key; the key shares its memory.
+///
+/// # Errors
+/// [`Error::Corrupted`] if it is too short.
+pub fn split_record_key(stored: &Bytes) -> Result<(u64, Bytes)> {
+    let mut rest = stored.get(8..).unwrap_or_default();
+    let hash = take_u64(&mut rest).ok_or_else(|| Error::corrupted("a record key is too short"))?;
+    Ok((hash, stored.slice(16..)))
+}
+
+/// The records of a namespace from a hash on.
+pub fn records_from(namespace: u64, hash: u64) -> KeyRange {
+    KeyRange { start: pair(namespace, hash), end: namespace_range(namespace).end }
+}
+
+/// Everything of a namespace, in any of the keyspaces ordered by namespace.
+pub fn namespace_range(namespace: u64) -> KeyRange {
+    KeyRange::prefix(namespace.to_be_bytes())
+}
+
+/// Where the expiry index has a key.
+pub fn expiry_key(namespace: u64, at_ms: u64, hash: u64, key: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(24 + key.len());
+    bytes.extend_from_slice(&namespace.to_be_bytes());
+    bytes.extend_from_slice(&at_ms.to_be_bytes());
+    bytes.extend_from_slice(&hash.to_be_bytes());
+    bytes.extend_from_slice(key);
+    bytes
+}
+
+/// Time, in milliseconds since 1970, and client's key of a stored expiry key.
+///
+/// # Errors
+/// [`Error::Corrupted`] if it is too short.
+pub fn split_expiry_key(stored: &Bytes) -> Result<(u64, Bytes)> {
+    let mut rest = stored.get(8..).unwrap_or_default();
+    let split = take_u64(&mut rest).zip(take_u64(&mut rest));
+    let (at_ms, _) = split.ok_or_else(|| Error::corrupted("an expiry key is too short"))?;
+    Ok((at_ms, stored.slice(24..)))
+}
+
+/// The index's entries of a namespace whose time has come at `now_ms`: those before it.
+pub fn expired_range(namespace: u64, now_ms: u64) -> KeyRange {
+    KeyRange { start: pair(namespace, 0), end: Some(pair(namespace, now_ms)) }
+}
+
+/// All elements of a version.
+pub fn elements_range(namespace: u64, version: u64) -> KeyRange {
+    KeyRange::prefix(pair(namespace, version))
+}
+
+/// Where a chunk of a string is.
+pub fn chunk_key(namespace: u64, version: u64, index: u32) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(20);
+    bytes.put_u64(namespace);
+    bytes.put_u64(version);
+    bytes.put_u32(index);
+    bytes.freeze()
+}
+
+/// The chunks of a string from `first` up to, and without, `end`.
+pub fn chunks_range(namespace: u64, version: u64, first: u32, end: u32) -> KeyRange {
+    KeyRange {
+        start: chunk_key(namespace, version, first),
+        end: Some(chunk_key(namespace, version, end)),
+    }
+}
+
+/// The index of a stored chunk key.
+///
+/// # Errors
+/// [`Error::Corrupted`] if it has another length.
+pub fn chunk_index(stored: &[u8]) -> Result<u32> {
+    let index = stored.get(16..).and_then(|rest| rest.try_into().ok());
+    let index = index.ok_or_else(|| Error::corrupted("a chunk key has a wrong length"))?;
+    Ok(u32::from_be_bytes(index))
+}
+
+/// Where a database's books are.
+pub fn database_key(db: u8) -> Vec<u8> {
+    [DATABASE_PREFIX, &u32::from(db).to_be_bytes()].concat()
+}
+
+/// Where a namespace waits whose database was flushed.
+pub fn flushed_key(namespace: u64) -> Vec<u8> {
+    [FLUSHED_PREFIX, &namespace.to_be_bytes()].concat()
+}
+
+/// All namespaces that wait to be swept.
+pub fn flushed_range() -> KeyRange {
+    KeyRange::prefix(FLUSHED_PREFIX)
+}
+
+/// The namespace of a stored [`flushed_key`].
+///
+/// # Errors
+/// [`Error::Corrupted`] if it has another length.
+pub fn split_flushed_key(stored: &[u8]) -> Result<u64> {
+    let rest = stored.get(FLUSHED_PREFIX.len()..).unwrap_or_default();
+    let [namespace] = numbers(rest, "the key of a flushed namespace has a wrong length")?;
+    Ok(namespace)
+}
+
+/// Where a version waits whose record is gone.
+pub fn garbage_key(namespace: u64, version: u64) -> Vec<u8> {
+    [GARBAGE_PREFIX, &pair(namespace, version)].concat()
+}
+
+/// All versions that wait to be swept.
+pub fn garbage_range() -> KeyRange {
+    KeyRange::prefix(GARBAGE_PREFIX)
+}
+
+/// Those of them that are of one namespace.
+pub fn garbage_of(namespace: u64) -> KeyRange {
+    KeyRange::prefix([GARBAGE_PREFIX, &namespace.to_be_bytes()].concat())
+}
+
+/// Namespace and version of a stored [`garbage_key`].
+///
+/// # Errors
+/// [`Error::Corrupted`] if it has another length.
+pub fn split_garbage_key(stored: &[u8]) -> Result<(u64, u64)> {
+    let rest = stored.get(GARBAGE_PREFIX.len()..).unwrap_or_default();
+    let [namespace, version] = numbers(rest, "the key of a garbage entry has a wrong length")?;
+    Ok((namespace, version))
+}
+
+fn pair(first: u64, second: u64) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(16);
+    bytes.put_u64(first);
+    bytes.put_u64(second);
+    bytes.freeze()
+}
+
+fn numbers<const N: usize>(stored: &[u8], complaint: &'static str) -> Result<[u64; N]> {
+    let mut rest = stored;
+    let mut numbers = [0; N];
+    for number in &mut numbers {
+        *number = take_u64(&mut rest).ok_or_else(|| Error::corrupted(complaint))?;
+    }
+    if rest.is_empty() { Ok(numbers) } else { Err(Error::corrupted(complaint)) }
+}
+
+fn take_u64(rest: &mut &[u8]) -> Option<u64> {
+    let (number, behind) = rest.split_first_chunk::<8>()?;
+    *rest = behind;
+    Some(u64::from_be_bytes(*number))
+}
+
+fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn take_varint(rest: &mut &[u8]) -> Option<u64> {
+    let mut number = 0u64;
+    for shift in (0..64).step_by(7) {
+        let (&byte, behind) = rest.split_first()?;
+        *rest = behind;
+        let bits = u64::from(byte & 0x7f);
+        // A tenth byte holds one bit, and the last byte of several is never 0: one spelling each.
+        if (shift == 63 && bits > 1) || (shift > 0 && byte == 0) {
+            return None;
+        }
+        number |= bits << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+#[path = "encoding_tests.rs"]
+mod tests;

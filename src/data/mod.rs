@@ -1,0 +1,30 @@
+//! Redis values over plain ordered key-value storage.
+//!
+//! What this is: databases, keys with their types and expiry, strings in chunks, and the two sweeps
+//! that clean up behind them. What it is not: it knows no command, no reply and no client.
+//! `encoding` alone knows the bytes; `docs/encoding.md` describes them.
+//!
+//! A [`RunState`] carries what one run of commands shares: the clock, the databases' books and the
+//! counters. A [`DbReader`] and a [`DbWriter`] are one database of a snapshot or a transaction as
+//! that run sees it: a key whose time has come is absent from both.
+
+mod databases;
+pub mod encoding;
+mod error;
+mod reader;
+mod state;
+pub mod string;
+mod sweep;
+mod walk;
+mod writer;
+
+pub use databases::{DATABASES, Databases};
+pub use encoding::{KEY_BYTES_MAX, Kind, Record, STORAGE_KEY_BYTES_MAX};
+pub use error::{Error, Result};
+pub use reader::DbReader;
+pub use state::{RunState, Tally};
+pub use sweep::{
+    ExpireStep, SWEEP_STEP_DEFAULT, expire_step, has_expired, has_garbage, sweep_step,
+};
+pub use walk::{Walk, for_each, random_key, scan};
+pub use writer::DbWriter;

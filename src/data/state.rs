@@ -1,0 +1,212 @@
+//! What one run of commands shares.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use pontoon_storage::{Reader, Result, Transaction};
+
+use super::databases::{DATABASES, Databases};
+use super::encoding::{self, Counters, DatabaseRecord, KEY_BYTES_MAX};
+
+/// One run's clock, its view of the databases' books, and what it counted. Made for one snapshot or
+/// one transaction, and never used with another.
+#[derive(Debug)]
+pub struct RunState {
+    /// What the run counted so far.
+    pub tally: Tally,
+    pub(super) databases: Databases,
+    pub(super) now_ms: u64,
+    books: Books,
+    command: usize,
+    prefetched: VecDeque<Prefetched>,
+    scratch: Vec<u8>,
+}
+
+/// Counts of one run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Lookups that found their key, by reading commands.
+    pub hits: u64,
+    /// Lookups that did not.
+    pub misses: u64,
+    /// Keys removed because their time had come.
+    pub expired: u64,
+}
+
+impl Tally {
+    pub(super) fn count_lookup(&mut self, found: bool) {
+        let count = if found { &mut self.hits } else { &mut self.misses };
+        *count += 1;
+    }
+}
+
+/// The books as read, or as changed and not yet written. Copied before a command and put back if it
+/// fails, as its other writes are.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Books {
+    databases: [Option<Page<DatabaseRecord>>; DATABASES as usize],
+    counters: Option<Page<Counters>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Page<T> {
+    record: T,
+    changed: bool,
+}
+
+#[derive(Debug)]
+struct Prefetched {
+    command: usize,
+    key: Bytes,
+    stored: Option<Bytes>,
+}
+
+impl RunState {
+    /// For a run whose clock says `now_ms`, in milliseconds since 1970.
+    pub fn new(databases: &Databases, now_ms: u64) -> Self {
+        Self {
+            tally: Tally::default(),
+            databases: databases.clone(),
+            now_ms,
+            books: Books::default(),
+            command: 0,
+            prefetched: VecDeque::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Reads the records of `keys`, each with the position in the run of the command it is for,
+    /// so that the commands find them without asking the engine again. A single key is left to its
+    /// command. Only for a snapshot: in a transaction an earlier command may change a later one's
+    /// keys.
+    ///
+    /// # Errors
+    /// The storage's; nothing is kept then.
+    pub fn prefetch<'k>(
+        &mut self,
+        reader: &dyn Reader,
+        db: u8,
+        keys: impl Iterator<Item = (usize, &'k Bytes)>,
+    ) -> Result<()> {
+        let wanted: Vec<_> = keys.filter(|(_, key)| key.len() <= KEY_BYTES_MAX).collect();
+        if wanted.len() < 2 {
+            return Ok(());
+        }
+        let namespace = self.database(reader, db)?.namespace;
+        let mut arena = Vec::with_capacity(wanted.iter().map(|(_, key)| 16 + key.len()).sum());
+        for (_, key) in &wanted {
+            encoding::put_record_key(&mut arena, namespace, encoding::hash(key), key);
+        }
+        let mut places = Vec::with_capacity(wanted.len());
+        let mut rest = arena.as_slice();
+        for (_, key) in &wanted {
+            let Some((place, behind)) = rest.split_at_checked(16 + key.len()) else { break };
+            places.push(place);
+            rest = behind;
+        }
+        let found = reader.get_many(self.databases.meta(), &places)?;
+        self.prefetched = wanted
+            .into_iter()
+            .zip(found)
+            .map(|((command, key), stored)| Prefetched { command, key: key.clone(), stored })
+            .collect();
+        self.command = 0;
+        Ok(())
+    }
+
+    /// Says that the command at this position in the run begins.
+    pub fn begin_command(&mut self, position: usize) {
+        self.command = position;
+        while self.prefetched.front().is_some_and(|front| front.command < position) {
+            self.prefetched.pop_front();
+        }
+    }
+
+    /// The books as they are now, to go back to.
+    pub fn books(&self) -> Books {
+        self.books
+    }
+
+    /// Goes back to `books`: what was written since is undone.
+    pub fn restore_books(&mut self, books: Books) {
+        self.books = books;
+    }
+
+    /// Writes what changed in the books: the last act of a run over `tx`.
+    ///
+    /// # Errors
+    /// The storage's; the transaction must then be undone.
+    pub fn write_books(&mut self, tx: &mut Transaction) -> Result<()> {
+        let system = self.databases.system();
+        for (db, page) in (0u8..).zip(&mut self.books.databases) {
+            if let Some(page) = page.as_mut().filter(|page| page.changed) {
+                tx.put(system, encoding::database_key(db), page.record.encode())?;
+                page.changed = false;
+            }
+        }
+        if let Some(page) = self.books.counters.as_mut().filter(|page| page.changed) {
+            tx.put(system, encoding::COUNTERS_KEY, page.record.encode())?;
+            page.changed = false;
+        }
+        Ok(())
+    }
+
+    /// The books of `db`.
+    pub(super) fn database(&mut self, reader: &dyn Reader, db: u8) -> Result<DatabaseRecord> {
+        if let Some(Some(page)) = self.books.databases.get(usize::from(db)) {
+            return Ok(page.record);
+        }
+        let record = self.databases.database(reader, db)?;
+        self.keep(db, record, false);
+        Ok(record)
+    }
+
+    /// Replaces the books of `db`.
+    pub(super) fn set_database(&mut self, db: u8, record: DatabaseRecord) {
+        self.keep(db, record, true);
+    }
+
+    /// Gives out the next version.
+    pub(super) fn allocate_version(&mut self, reader: &dyn Reader) -> Result<u64> {
+        let counters = self.counters(reader)?;
+        counters.version += 1;
+        Ok(counters.version - 1)
+    }
+
+    /// Gives out the next namespace.
+    pub(super) fn allocate_namespace(&mut self, reader: &dyn Reader) -> Result<u64> {
+        let counters = self.counters(reader)?;
+        counters.namespace += 1;
+        Ok(counters.namespace - 1)
+    }
+
+    /// What is stored for `key` in the namespace, the expired too.
+    pub(super) fn stored(
+        &mut self,
+        reader: &dyn Reader,
+        namespace: u64,
+        key: &[u8],
+    ) -> Result<Option<Bytes>> {
+        let fetched = |front: &Prefetched| front.command == self.command && front.key == key;
+        if self.prefetched.front().is_some_and(fetched) {
+            return Ok(self.prefetched.pop_front().and_then(|front| front.stored));
+        }
+        self.scratch.clear();
+        encoding::put_record_key(&mut self.scratch, namespace, encoding::hash(key), key);
+        reader.get(self.databases.meta(), &self.scratch)
+    }
+
+    fn keep(&mut self, db: u8, record: DatabaseRecord, changed: bool) {
+        if let Some(place) = self.books.databases.get_mut(usize::from(db)) {
+            *place = Some(Page { record, changed });
+        }
+    }
+
+    fn counters(&mut self, reader: &dyn Reader) -> Result<&mut Counters> {
+        let page = match self.books.counters {
+            Some(page) => page,
+            None => Page { record: self.databases.counters(reader)?, changed: false },
+        };
+        Ok(&mut self.books.counters.insert(Page { changed: true, ..page }).record)
+    }
+}

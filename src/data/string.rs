@@ -1,0 +1,228 @@
+//! Strings: short ones inside their record, long ones in chunks, so that a change in the middle or
+//! at the end of a long one touches only its chunks.
+//!
+//! A chunk that is missing, or the end of one that is short, reads as zeros up to the string's size:
+//! what `SETRANGE` skips is never written.
+
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+use pontoon_storage::Reader;
+use pontoon_storage::engine::PageLimit;
+
+use super::encoding::{self, Kind, Record};
+use super::error::{Error, Result};
+use super::reader::DbReader;
+use super::writer::DbWriter;
+
+/// The longest string, in bytes (`proto-max-bulk-len`).
+pub const BYTES_MAX: u64 = 512 << 20;
+
+/// The longest string kept in its record, in bytes. Walks (`KEYS`, `SCAN`, the sweeps) read records
+/// and so this many bytes a key, and `EXPIRE` rewrites them; a page of redb holds about as much.
+pub const INLINE_BYTES_MAX: usize = 4 << 10;
+
+/// Bytes of a chunk: what a change of one byte rewrites at the most. A string of the greatest size
+/// has 32,768 of them.
+pub const CHUNK_BYTES: usize = 16 << 10;
+
+/// How much of a string one page of a read holds.
+const PAGE: PageLimit = PageLimit { entries: 64, bytes: 1 << 20 };
+
+/// The whole string of `record`, which is of [`Kind::String`].
+///
+/// # Errors
+/// The storage's.
+pub fn read(db: &mut DbReader<'_>, record: &Record) -> Result<Bytes> {
+    read_range(db, record, 0..record.size)
+}
+
+/// The bytes of the string that are in `range`, which is cut to its size.
+///
+/// # Errors
+/// The storage's.
+pub fn read_range(db: &mut DbReader<'_>, record: &Record, range: Range<u64>) -> Result<Bytes> {
+    let end = range.end.min(record.size);
+    let start = range.start.min(end);
+    let Some(version) = record.version else {
+        let (start, end) = (start as usize, end as usize);
+        return Ok(if end <= record.payload.len() {
+            record.payload.slice(start..end)
+        } else {
+            Bytes::new()
+        });
+    };
+    if start == end {
+        return Ok(Bytes::new());
+    }
+    let namespace = db.namespace()?;
+    let chunks = chunk_of(start)..chunk_of(end - 1) + 1;
+    if chunks.len() == 1 {
+        let key = encoding::chunk_key(namespace, version, chunks.start);
+        let chunk = db.reader.get(db.keyspaces().elements(), &key)?.unwrap_or_default();
+        let (from, to) = (offset_in_chunk(start), offset_in_chunk(end - 1) + 1);
+        if to <= chunk.len() {
+            return Ok(chunk.slice(from..to));
+        }
+    }
+    let mut whole = BytesMut::zeroed((end - start) as usize);
+    let mut rest = encoding::chunks_range(namespace, version, chunks.start, chunks.end);
+    loop {
+        let page = db.reader.page(db.keyspaces().elements(), &rest, false, PAGE)?;
+        let mut next = chunks.end;
+        for (key, chunk) in &page.entries {
+            let index = encoding::chunk_index(key)?;
+            copy_overlap(&mut whole, start, chunk, chunk_start(index));
+            next = index + 1;
+        }
+        if !page.more {
+            return Ok(whole.freeze());
+        }
+        rest.start = encoding::chunk_key(namespace, version, next);
+    }
+}
+
+/// Sets `key`, where `old` is, to the string `value`.
+///
+/// # Errors
+/// [`Error::StringTooLong`]; the storage's.
+pub fn set(
+    db: &mut DbWriter<'_>,
+    key: &[u8],
+    old: Option<&Record>,
+    value: Bytes,
+    expires_at_ms: Option<u64>,
+) -> Result<()> {
+    check_size(value.len() as u64)?;
+    if value.len() <= INLINE_BYTES_MAX {
+        return db.store(key, old, &Record::inline_string(value, expires_at_ms));
+    }
+    let version = db.state.allocate_version(db.tx)?;
+    let size = value.len() as u64;
+    write_chunks(db, version, 0, &value, false)?;
+    db.store(key, old, &chunked(version, size, expires_at_ms))
+}
+
+/// Appends `value` to the string at `key`, where `old` is, and returns the new size.
+///
+/// # Errors
+/// [`Error::StringTooLong`]; the storage's.
+pub fn append(
+    db: &mut DbWriter<'_>,
+    key: &[u8],
+    old: Option<&Record>,
+    value: &Bytes,
+) -> Result<u64> {
+    set_range(db, key, old, old.map_or(0, |old| old.size), value)
+}
+
+/// Overwrites the string at `key`, where `old` is, from `offset` on with `value`, growing it with
+/// zeros as far as needed, and returns the new size. Keeps the expiry.
+///
+/// # Errors
+/// [`Error::StringTooLong`]; the storage's.
+pub fn set_range(
+    db: &mut DbWriter<'_>,
+    key: &[u8],
+    old: Option<&Record>,
+    offset: u64,
+    value: &Bytes,
+) -> Result<u64> {
+    let end = offset.saturating_add(value.len() as u64);
+    check_size(end)?;
+    let size = end.max(old.map_or(0, |old| old.size));
+    let expires_at_ms = old.and_then(|old| old.expires_at_ms);
+    if let Some(version) = old.and_then(|old| old.version) {
+        write_chunks(db, version, offset, value, true)?;
+        db.store(key, old, &chunked(version, size, expires_at_ms))?;
+        return Ok(size);
+    }
+    let payload = old.map(|old| old.payload.clone()).unwrap_or_default();
+    if size <= INLINE_BYTES_MAX as u64 {
+        let whole = overlay(&payload, offset as usize, value, size as usize);
+        db.store(key, old, &Record::inline_string(whole, expires_at_ms))?;
+        return Ok(size);
+    }
+    let version = db.state.allocate_version(db.tx)?;
+    write_chunks(db, version, 0, &payload, false)?;
+    write_chunks(db, version, offset, value, true)?;
+    db.store(key, old, &chunked(version, size, expires_at_ms))?;
+    Ok(size)
+}
+
+/// Writes `value` into the chunks of a version from `offset` on. With `merge` what else is in those
+/// chunks stays; without, there is nothing yet.
+fn write_chunks(
+    db: &mut DbWriter<'_>,
+    version: u64,
+    offset: u64,
+    value: &Bytes,
+    merge: bool,
+) -> Result<()> {
+    let namespace = db.books()?.namespace;
+    let elements = db.state.databases.elements();
+    let (mut offset, mut rest) = (offset, value.clone());
+    while !rest.is_empty() {
+        let key = encoding::chunk_key(namespace, version, chunk_of(offset));
+        let within = offset_in_chunk(offset);
+        let part = rest.split_to(rest.len().min(CHUNK_BYTES - within));
+        offset += part.len() as u64;
+        let is_whole = part.len() == CHUNK_BYTES;
+        let existing = if merge && !is_whole { db.tx.get(elements, &key)? } else { None };
+        let chunk = match existing {
+            None if within == 0 => part,
+            existing => {
+                let existing = existing.unwrap_or_default();
+                let size = existing.len().max(within + part.len());
+                overlay(&existing, within, &part, size)
+            }
+        };
+        db.tx.put(elements, key, chunk)?;
+    }
+    Ok(())
+}
+
+fn chunked(version: u64, size: u64, expires_at_ms: Option<u64>) -> Record {
+    Record {
+        kind: Kind::String,
+        expires_at_ms,
+        version: Some(version),
+        size,
+        payload: Bytes::new(),
+    }
+}
+
+fn check_size(size: u64) -> Result<()> {
+    if size > BYTES_MAX { Err(Error::StringTooLong) } else { Ok(()) }
+}
+
+/// `base` with `value` over it at `offset`, and zeros where neither is, `size` bytes in all.
+fn overlay(base: &[u8], offset: usize, value: &[u8], size: usize) -> Bytes {
+    let mut whole = BytesMut::zeroed(size);
+    copy_overlap(&mut whole, 0, base, 0);
+    copy_overlap(&mut whole, 0, value, offset as u64);
+    whole.freeze()
+}
+
+/// Copies what `from`, which begins at `from_start`, and `to`, which begins at `to_start`, share.
+fn copy_overlap(to: &mut [u8], to_start: u64, from: &[u8], from_start: u64) {
+    let skip_to = from_start.saturating_sub(to_start) as usize;
+    let skip_from = to_start.saturating_sub(from_start) as usize;
+    let (Some(to), Some(from)) = (to.get_mut(skip_to..), from.get(skip_from..)) else { return };
+    let shared = to.len().min(from.len());
+    if let (Some(to), Some(from)) = (to.get_mut(..shared), from.get(..shared)) {
+        to.copy_from_slice(from);
+    }
+}
+
+fn chunk_of(offset: u64) -> u32 {
+    (offset / CHUNK_BYTES as u64) as u32
+}
+
+fn chunk_start(index: u32) -> u64 {
+    u64::from(index) * CHUNK_BYTES as u64
+}
+
+fn offset_in_chunk(offset: u64) -> usize {
+    (offset % CHUNK_BYTES as u64) as usize
+}

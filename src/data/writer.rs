@@ -1,0 +1,201 @@
+//! One database as a run changes it.
+
+use bytes::Bytes;
+use pontoon_storage::Transaction;
+
+use super::encoding::{self, DatabaseRecord, KEY_BYTES_MAX, Kind, Record};
+use super::error::{Error, Result};
+use super::reader::{DbReader, expect_kind};
+use super::state::RunState;
+
+/// A database of a transaction, at the run's time. Whatever changes a key goes through
+/// [`store`](DbWriter::store) and [`remove`](DbWriter::remove), which keep the expiry index, the
+/// counts and the list of garbage right.
+pub struct DbWriter<'a> {
+    pub(super) tx: &'a mut Transaction,
+    pub(super) state: &'a mut RunState,
+    pub(super) db: u8,
+}
+
+impl<'a> DbWriter<'a> {
+    /// Database `db` of `tx`. `state` is of a run over that same transaction; the caller ends the
+    /// run with [`RunState::write_books`].
+    pub fn new(tx: &'a mut Transaction, state: &'a mut RunState, db: u8) -> Self {
+        Self { tx, state, db }
+    }
+
+    /// The run's clock, in milliseconds since 1970.
+    pub fn now_ms(&self) -> u64 {
+        self.state.now_ms
+    }
+
+    /// The database to read from, as changed so far.
+    pub fn reader(&mut self) -> DbReader<'_> {
+        DbReader::new(self.tx, self.state, self.db)
+    }
+
+    /// Another database of the same run.
+    pub fn database(&mut self, db: u8) -> DbWriter<'_> {
+        DbWriter { tx: self.tx, state: self.state, db }
+    }
+
+    /// The record of `key`, unless it is absent; one that has expired is removed.
+    ///
+    /// # Errors
+    /// [`Error::KeyTooLong`]; the storage's.
+    pub fn lookup(&mut self, key: &[u8]) -> Result<Option<Record>> {
+        if key.len() > KEY_BYTES_MAX {
+            return Err(Error::KeyTooLong);
+        }
+        let namespace = self.reader().namespace()?;
+        let Some(stored) = self.state.stored(self.tx, namespace, key)? else { return Ok(None) };
+        let record = Record::decode(&stored)?;
+        if record.is_expired(self.state.now_ms) {
+            self.remove(key, &record)?;
+            self.state.tally.expired += 1;
+            return Ok(None);
+        }
+        Ok(Some(record))
+    }
+
+    /// As [`lookup`](DbWriter::lookup), for a value that must be of `kind`.
+    ///
+    /// # Errors
+    /// [`Error::WrongType`]; as for `lookup`.
+    pub fn lookup_kind(&mut self, key: &[u8], kind: Kind) -> Result<Option<Record>> {
+        expect_kind(self.lookup(key)?, kind)
+    }
+
+    /// As [`lookup_kind`](DbWriter::lookup_kind), and counts a hit or a miss: for commands that
+    /// also answer with what they found.
+    ///
+    /// # Errors
+    /// As for `lookup_kind`.
+    pub fn read_kind(&mut self, key: &[u8], kind: Kind) -> Result<Option<Record>> {
+        let record = self.lookup(key)?;
+        self.state.tally.count_lookup(record.is_some());
+        expect_kind(record, kind)
+    }
+
+    /// Puts `new` in place of `old`, what [`lookup`](DbWriter::lookup) found last for `key`. The
+    /// elements of `old` become garbage unless `new` has the same version.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn store(&mut self, key: &[u8], old: Option<&Record>, new: &Record) -> Result<()> {
+        let books = self.books()?;
+        let hash = encoding::hash(key);
+        let meta = self.state.databases.meta();
+        self.tx.put(meta, encoding::record_key(books.namespace, hash, key), new.encode())?;
+        let old_expiry = old.and_then(|old| old.expires_at_ms);
+        self.move_expiry(books.namespace, hash, key, old_expiry, new.expires_at_ms)?;
+        if let Some(version) = old.and_then(|old| old.version).filter(|v| new.version != Some(*v)) {
+            self.discard_elements(books.namespace, version)?;
+        }
+        let changed = DatabaseRecord {
+            keys: books.keys + u64::from(old.is_none()),
+            expiring: (books.expiring + u64::from(new.expires_at_ms.is_some()))
+                .saturating_sub(u64::from(old_expiry.is_some())),
+            ..books
+        };
+        if changed != books {
+            self.state.set_database(self.db, changed);
+        }
+        Ok(())
+    }
+
+    /// Removes `key` with its `record`, what [`lookup`](DbWriter::lookup) found last for it. Its
+    /// elements become garbage.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn remove(&mut self, key: &[u8], record: &Record) -> Result<()> {
+        let namespace = self.books()?.namespace;
+        if let Some(version) = record.version {
+            self.discard_elements(namespace, version)?;
+        }
+        self.detach(key, record)
+    }
+
+    /// Moves `record`, its expiry and its elements from key `from` to key `to`, where `replaced` is
+    /// what was there. The keys differ.
+    ///
+    /// # Errors
+    /// [`Error::KeyTooLong`]; the storage's.
+    pub fn rename(
+        &mut self,
+        from: &[u8],
+        record: &Record,
+        to: &[u8],
+        replaced: Option<&Record>,
+    ) -> Result<()> {
+        self.detach(from, record)?;
+        self.store(to, replaced, record)
+    }
+
+    /// Empties the database, at once whatever its size: its keys are in a namespace that is its own
+    /// no more, for [`sweep_step`](super::sweep_step) to remove.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn flush(&mut self) -> Result<()> {
+        let books = self.books()?;
+        if books.keys == 0 {
+            return Ok(());
+        }
+        let system = self.state.databases.system();
+        self.tx.put(system, encoding::flushed_key(books.namespace), Bytes::new())?;
+        let namespace = self.state.allocate_namespace(self.tx)?;
+        self.state.set_database(self.db, DatabaseRecord { namespace, keys: 0, expiring: 0 });
+        Ok(())
+    }
+
+    pub(super) fn books(&mut self) -> Result<DatabaseRecord> {
+        Ok(self.state.database(self.tx, self.db)?)
+    }
+
+    /// Removes the record and its expiry, and leaves the elements.
+    fn detach(&mut self, key: &[u8], record: &Record) -> Result<()> {
+        let books = self.books()?;
+        let hash = encoding::hash(key);
+        let meta = self.state.databases.meta();
+        self.tx.delete(meta, encoding::record_key(books.namespace, hash, key))?;
+        self.move_expiry(books.namespace, hash, key, record.expires_at_ms, None)?;
+        self.state.set_database(
+            self.db,
+            DatabaseRecord {
+                keys: books.keys.saturating_sub(1),
+                expiring: books.expiring.saturating_sub(u64::from(record.expires_at_ms.is_some())),
+                ..books
+            },
+        );
+        Ok(())
+    }
+
+    fn move_expiry(
+        &mut self,
+        namespace: u64,
+        hash: u64,
+        key: &[u8],
+        old: Option<u64>,
+        new: Option<u64>,
+    ) -> Result<()> {
+        if old == new {
+            return Ok(());
+        }
+        let expiry = self.state.databases.expiry();
+        if let Some(at_ms) = old {
+            self.tx.delete(expiry, encoding::expiry_key(namespace, at_ms, hash, key))?;
+        }
+        if let Some(at_ms) = new {
+            let entry = encoding::expiry_key(namespace, at_ms, hash, key);
+            self.tx.put(expiry, entry, Bytes::new())?;
+        }
+        Ok(())
+    }
+
+    fn discard_elements(&mut self, namespace: u64, version: u64) -> Result<()> {
+        let entry = encoding::garbage_key(namespace, version);
+        Ok(self.tx.put(self.state.databases.system(), entry, Bytes::new())?)
+    }
+}

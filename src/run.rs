@@ -1,0 +1,160 @@
+//! A run: consecutive commands of one client that cross the bridge as one job.
+
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, SystemTime};
+
+use pontoon_storage::{Error, ReadLane, Reader, Store, Transaction};
+
+use crate::command::{
+    Command, Environment, Fail, Request, ServerState, Session, execute_read, execute_write, refuse,
+};
+use crate::data::Databases;
+use crate::resp::{Args, Encoder, Protocol};
+
+/// Commands in one run. Enough to make the crossing cheap, and few enough that one client's
+/// pipeline does not hold a lane for long.
+pub(crate) const RUN_COMMANDS_MAX: usize = 1024;
+
+/// Bytes of arguments in one run; the command that passes it is the run's last.
+pub(crate) const RUN_ARGUMENT_BYTES_MAX: usize = 1 << 20;
+
+/// What all connections run their commands with.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) store: Store,
+    pub(crate) databases: Databases,
+    pub(crate) state: ServerState,
+}
+
+/// The commands that wait to run together.
+#[derive(Debug, Default)]
+pub(crate) struct PendingRun {
+    requests: Vec<Request>,
+    argument_bytes: usize,
+}
+
+impl PendingRun {
+    /// Adds a command behind the others.
+    pub(crate) fn push(&mut self, command: &'static Command, args: Args) {
+        self.argument_bytes += args.iter().map(|arg| arg.len()).sum::<usize>();
+        self.requests.push((command, args));
+    }
+
+    /// Whether the run has reached a limit and must be executed before more is added.
+    pub(crate) fn is_full(&self) -> bool {
+        self.requests.len() >= RUN_COMMANDS_MAX || self.argument_bytes >= RUN_ARGUMENT_BYTES_MAX
+    }
+
+    /// Requests it has memory for.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.requests.capacity()
+    }
+
+    /// Runs what waits and writes a reply for each command to `replies`: over one snapshot if all
+    /// of it reads, else in the write lane, in order. It takes more than one job when the replies
+    /// are large.
+    ///
+    /// When the future is dropped, the job that runs finishes, and no further one starts.
+    pub(crate) async fn execute(
+        &mut self,
+        service: &Arc<Service>,
+        session: &Session,
+        replies: &mut Encoder,
+    ) {
+        let weight_bytes = mem::take(&mut self.argument_bytes);
+        let mut requests = mem::take(&mut self.requests);
+        while !requests.is_empty() {
+            let requests_len = requests.len();
+            let job = Job {
+                service: Arc::clone(service),
+                requests,
+                protocol: session.protocol,
+                db: session.db,
+            };
+            match job.submit(weight_bytes).await {
+                Ok(outcome) => {
+                    replies.append(outcome.replies);
+                    requests = outcome.requests;
+                    requests.drain(..outcome.done.min(requests_len));
+                }
+                Err(error) => return answer_failure(&service.state, error, requests_len, replies),
+            }
+        }
+    }
+}
+
+/// One crossing: the commands, and what they need on the other side.
+struct Job {
+    service: Arc<Service>,
+    requests: Vec<Request>,
+    protocol: Protocol,
+    db: u8,
+}
+
+struct Outcome {
+    replies: Encoder,
+    /// How many of `requests` have been run, from the first.
+    done: usize,
+    requests: Vec<Request>,
+}
+
+impl Job {
+    async fn submit(self, weight_bytes: usize) -> Result<Outcome, Error> {
+        let store = self.service.store.with_weight(weight_bytes);
+        if self.requests.iter().any(|(command, _)| command.is_write()) {
+            store.update(move |tx| self.write(tx)).await
+        } else if self.requests.iter().any(|(command, _)| command.is_walking()) {
+            store.with_lane(ReadLane::Background).view(move |view| Ok(self.read(view))).await
+        } else {
+            store.view(move |view| Ok(self.read(view))).await
+        }
+    }
+
+    fn read(self, reader: &dyn Reader) -> Outcome {
+        let mut replies = Encoder::new(self.protocol);
+        let done = execute_read(reader, &self.environment(), &self.requests, &mut replies);
+        Outcome { replies, done, requests: self.requests }
+    }
+
+    fn write(self, tx: &mut Transaction) -> Result<Outcome, Error> {
+        let mut replies = Encoder::new(self.protocol);
+        let done = execute_write(tx, &self.environment(), &self.requests, &mut replies)?;
+        Ok(Outcome { replies, done, requests: self.requests })
+    }
+
+    fn environment(&self) -> Environment<'_> {
+        Environment {
+            databases: &self.service.databases,
+            server: &self.service.state,
+            db: self.db,
+            now_ms: now_ms(),
+        }
+    }
+}
+
+/// The clock, in milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    let since_1970 = SystemTime::UNIX_EPOCH.elapsed().unwrap_or(Duration::ZERO);
+    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Every command of a run whose job failed has the same answer: none of them counts.
+fn answer_failure(state: &ServerState, error: Error, requests_len: usize, replies: &mut Encoder) {
+    if matches!(error, Error::Commit(_) | Error::ReadOnly(_)) {
+        state.last_write_ok.store(false, Relaxed);
+    }
+    match &error {
+        Error::Commit(_) | Error::Panicked(_) | Error::Engine(_) | Error::Corrupted(_) => {
+            tracing::error!(%error, commands = requests_len, "a run of commands failed");
+        }
+        // Of these the client's own reply says enough, or the first failure has been logged.
+        _ => tracing::debug!(%error, commands = requests_len, "a run of commands failed"),
+    }
+    let fail = Fail::Storage(error);
+    for _ in 0..requests_len {
+        refuse(&fail, state, replies);
+    }
+}

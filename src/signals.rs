@@ -1,0 +1,52 @@
+//! The signals that end the server.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// SIGINT and SIGTERM, caught from when this is made.
+#[derive(Debug)]
+pub(crate) struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+/// A signal that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StopSignal {
+    Interrupt,
+    Terminate,
+}
+
+impl StopSignals {
+    /// Catches them from now on. Must run inside a tokio runtime.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn catch() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// The next one. Dropping the future loses none.
+    pub(crate) async fn next(&mut self) -> StopSignal {
+        tokio::select! {
+            Some(()) = self.interrupt.recv() => StopSignal::Interrupt,
+            Some(()) = self.terminate.recv() => StopSignal::Terminate,
+            // Neither can come any more.
+            else => std::future::pending().await,
+        }
+    }
+}
+
+impl StopSignal {
+    /// The exit code by which shells know a process that this signal ended.
+    pub(crate) fn exit_code(self) -> u8 {
+        match self {
+            StopSignal::Interrupt => 130,
+            StopSignal::Terminate => 143,
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Commands about the server.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod harness;
+
+use harness::{START_MS, Shell};
+use pontoon::command::{Settings, ShutdownRequest};
+
+fn configured() -> Shell {
+    let config = [("maxclients", "100"), ("port", "7000"), ("dir", "/data"), ("databases", "16")];
+    Shell::with_settings(Settings {
+        port: 7000,
+        clients_max: 100,
+        config: config.map(|(name, value)| (name.into(), value.into())).to_vec(),
+        ..Settings::default()
+    })
+}
+
+#[test]
+fn config() {
+    configured().script(
+        r#"
+        CONFIG GET port -> ["port" "7000"]
+        CONFIG GET PORT -> ["port" "7000"]
+        CONFIG GET nope -> []
+        CONFIG GET max* d[a-i]* port -> ["maxclients" "100" "port" "7000" "dir" "/data" "databases" "16"]
+        CONFIG GET -> (error) ERR wrong number of arguments for 'config|get' command
+        CONFIG SET port 1 -> (error) ERR CONFIG SET failed (possibly related to argument 'port') - can't set immutable config
+        CONFIG SET nope 1 -> (error) ERR Unknown option or number of arguments for CONFIG SET - 'nope'
+        CONFIG SET port -> (error) ERR wrong number of arguments for 'config|set' command
+        CONFIG SET port 1 dir -> (error) ERR wrong number of arguments for 'config|set' command
+        CONFIG REWRITE -> (error) ERR The server is running without a config file
+        CONFIG RESETSTAT -> OK
+        CONFIG NOPE -> (error) ERR unknown subcommand 'NOPE'. Try CONFIG HELP.
+        "#,
+    );
+    let mut shell = configured();
+    shell.run("HELLO 3");
+    shell.check("CONFIG GET port", "{\"port\" \"7000\"}");
+}
+
+#[test]
+fn info_has_its_sections() {
+    let mut shell = configured();
+    shell.run("SET a 1");
+    shell.run("SET b 1 EX 10");
+    shell.run("SELECT 2");
+    shell.run("SET c 1");
+    shell.server.set_storage_stats(|| vec![("storage_engine".into(), "memory".into())]);
+    let info = shell.run("INFO");
+    for expected in [
+        "# Server\\r\\nredis_version:7.0.15\\r\\n",
+        "\\r\\n\\r\\n# Clients\\r\\n",
+        "tcp_port:7000\\r\\n",
+        "maxclients:100\\r\\n",
+        "role:master\\r\\n",
+        "loading:0\\r\\n",
+        "aof_last_write_status:ok\\r\\n",
+        "# Storage\\r\\nstorage_engine:memory\\r\\n",
+        "# Keyspace\\r\\ndb0:keys=2,expires=1,avg_ttl=0\\r\\ndb2:keys=1,expires=0,avg_ttl=0\\r\\n",
+    ] {
+        assert!(info.contains(expected), "{expected} is not in {info}");
+    }
+    let titles = |info: &str| -> Vec<String> {
+        info.split("\\r\\n").filter(|line| line.contains("# ")).map(str::to_owned).collect()
+    };
+    assert_eq!(titles(&info).len(), 10);
+    for all in ["INFO all", "info everything", "INFO DEFAULT", "INFO server all"] {
+        assert_eq!(titles(&shell.run(all)), titles(&info), "{all}");
+    }
+    shell.check(
+        "INFO keyspace",
+        "\"# Keyspace\\r\\ndb0:keys=2,expires=1,avg_ttl=0\\r\\ndb2:keys=1,expires=0,avg_ttl=0\\r\\n\"",
+    );
+    shell.check(
+        "INFO replication cluster",
+        concat!(
+            "\"# Replication\\r\\nrole:master\\r\\nconnected_slaves:0\\r\\n\\r\\n",
+            "# Cluster\\r\\ncluster_enabled:0\\r\\n\""
+        ),
+    );
+    shell.check("INFO nope", "\"\"");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn info_measures_the_process() {
+    let info = Shell::new().run("INFO memory cpu server");
+    let number = |name: &str| -> f64 {
+        let (_, rest) = info.split_once(&format!("{name}:")).expect(name);
+        rest.split_once("\\r").unwrap().0.parse().expect(name)
+    };
+    assert!(number("used_memory") > 1e5);
+    assert!(number("used_memory_peak") >= number("used_memory_rss"));
+    assert!(number("total_system_memory") > number("used_memory"));
+    assert!(number("used_cpu_user") >= 0.0 && number("used_cpu_sys") >= 0.0);
+    assert_eq!(number("process_id"), f64::from(std::process::id()));
+}
+
+#[test]
+fn statistics_count_and_reset() {
+    let mut shell = Shell::new();
+    shell.script(
+        "SET a 1 -> OK\n INCRBY a x -> (error) ERR value is not an integer or out of range",
+    );
+    shell.run("NOPE");
+    let info = shell.run("INFO stats");
+    assert!(info.contains("total_commands_processed:2\\r"), "{info}");
+    assert!(info.contains("total_error_replies:2\\r"), "{info}");
+    shell.check("CONFIG RESETSTAT", "OK");
+    let info = shell.run("INFO stats");
+    assert!(info.contains("total_error_replies:0\\r"), "{info}");
+}
+
+#[test]
+fn expired_keys_are_counted_when_removed() {
+    let mut shell = Shell::new();
+    shell.run("SET a 1 PX 1");
+    shell.now_ms = START_MS + 2;
+    shell.run("GET a");
+    assert!(shell.run("INFO stats").contains("expired_keys:0\\r"));
+    shell.run("SETNX a 2");
+    assert!(shell.run("INFO stats").contains("expired_keys:1\\r"));
+}
+
+#[test]
+fn shutdown_asks_the_server() {
+    let mut shell = Shell::new();
+    let requests = shell.server.shutdown_requests();
+    shell.script(
+        "
+        SHUTDOWN SAVE NOSAVE -> (error) ERR syntax error
+        SHUTDOWN ABORT NOW -> (error) ERR syntax error
+        SHUTDOWN what -> (error) ERR syntax error
+        SHUTDOWN ABORT -> (error) ERR No shutdown in progress.
+        ",
+    );
+    assert_eq!(*requests.borrow(), None);
+    assert_eq!(shell.reply_bytes(&[b"SHUTDOWN", b"NOSAVE"]), b"");
+    assert_eq!(*requests.borrow(), Some(ShutdownRequest { now: false }));
+    assert!(shell.session.close_after_reply);
+    shell.reply_bytes(&[b"SHUTDOWN", b"SAVE", b"NOW", b"FORCE"]);
+    assert_eq!(*requests.borrow(), Some(ShutdownRequest { now: true }));
+}
+
+#[test]
+fn time_is_the_clock() {
+    let before = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let reply = Shell::new().run("TIME");
+    let parts: Vec<u64> = reply
+        .trim_matches(['[', ']'])
+        .split(' ')
+        .map(|part| part.trim_matches('"').parse().unwrap())
+        .collect();
+    let [seconds, micros] = parts[..] else { panic!("{reply}") };
+    assert!((before..=before + 60).contains(&seconds));
+    assert!(micros < 1_000_000);
+}
+
+#[test]
+fn command_describes_itself() {
+    let mut shell = Shell::new();
+    let count: usize = shell.run("COMMAND COUNT").parse().unwrap();
+    assert_eq!(count, pontoon::command::all().len());
+    shell.check(
+        "COMMAND INFO get nope",
+        concat!(
+            "[[\"get\" 2 [readonly fast] 1 1 1 [@read @string @fast] [] ",
+            "[[\"flags\" [RO] \"begin_search\" [\"type\" \"index\" \"spec\" [\"index\" 1]] ",
+            "\"find_keys\" [\"type\" \"range\" \"spec\" ",
+            "[\"lastkey\" 0 \"keystep\" 1 \"limit\" 0]]]] []] nil]"
+        ),
+    );
+    shell.check(
+        "COMMAND INFO client|id",
+        "[[\"client|id\" 2 [noscript loading stale] 0 0 0 [@connection @slow] [] [] []]]",
+    );
+    shell.check(
+        "COMMAND DOCS GETDEL nope",
+        concat!(
+            "[\"getdel\" [\"summary\" \"Returns a string and removes it\" ",
+            "\"since\" \"6.2.0\" \"group\" \"string\" \"complexity\" \"O(1)\"]]"
+        ),
+    );
+    shell.script(
+        r#"
+        COMMAND GETKEYS MSET a 1 b 2 -> ["a" "b"]
+        COMMAND GETKEYS RENAME a b -> ["a" "b"]
+        COMMAND GETKEYS GET -> (error) ERR wrong number of arguments for 'command|getkeys' command
+        COMMAND GETKEYS SET a -> (error) ERR Invalid number of arguments specified for command
+        COMMAND GETKEYS PING a -> (error) ERR The command has no key arguments
+        COMMAND GETKEYS NOPE a -> (error) ERR Invalid command specified
+        COMMAND LIST FILTERBY PATTERN getr* -> ["getrange"]
+        COMMAND LIST FILTERBY PATTERN CLIENT|ID -> ["client|id"]
+        COMMAND LIST FILTERBY MODULE x -> []
+        COMMAND LIST FILTERBY ACLCAT admin -> ["config|get" "config|resetstat" "config|rewrite" "config|set" "shutdown"]
+        COMMAND LIST FILTERBY WHAT x -> (error) ERR syntax error
+        COMMAND LIST WHAT -> (error) ERR syntax error
+        COMMAND NOPE -> (error) ERR unknown subcommand 'NOPE'. Try COMMAND HELP.
+        "#,
+    );
+    let all = shell.run("COMMAND");
+    assert_eq!(all, shell.run("COMMAND INFO"));
+    assert!(all.contains("\"set\" -3 [write denyoom] 1 1 1 [@write @string @slow]"));
+}

@@ -1,0 +1,253 @@
+//! Commands run straight over an in-memory store, with a clock that stands still, and replies shown
+//! as text.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::executor::block_on;
+use pontoon::command::{
+    Environment, Request, ServerState, Session, Settings, admit, execute_read, execute_write,
+    refuse, run_connection,
+};
+use pontoon::data::{self, Databases, ExpireStep};
+use pontoon::resp::{Args, Encoder};
+use pontoon_storage::{
+    EngineKind, Entries, Error, Keyspace, Options, Reader, ScanOptions, Store, Transaction,
+};
+
+/// The time when a shell begins, in milliseconds since 1970.
+pub const START_MS: u64 = 1_600_000_000_000;
+
+/// Calls `test` with each engine of this build that keeps data, and with what opens the same
+/// directory again and again.
+pub fn with_each_persistent_engine(test: impl Fn(&dyn Fn() -> Shell)) {
+    for &engine in EngineKind::AVAILABLE.iter().filter(|engine| engine.is_persistent()) {
+        let dir = tempfile::tempdir().unwrap();
+        test(&|| {
+            let options =
+                Options::new(dir.path()).engine(engine).key_bytes_max(data::STORAGE_KEY_BYTES_MAX);
+            Shell::start(block_on(Store::open(options)).unwrap(), Settings::default())
+        });
+    }
+}
+
+/// One client of a server without sockets.
+pub struct Shell {
+    pub store: Store,
+    pub databases: Databases,
+    pub server: Arc<ServerState>,
+    pub session: Session,
+    pub now_ms: u64,
+}
+
+impl Shell {
+    pub fn new() -> Self {
+        Self::with_settings(Settings::default())
+    }
+
+    pub fn with_settings(settings: Settings) -> Self {
+        let options =
+            Options::in_memory().key_bytes_max(data::STORAGE_KEY_BYTES_MAX).pool_threads(1);
+        Self::start(block_on(Store::open(options)).unwrap(), settings)
+    }
+
+    fn start(store: Store, settings: Settings) -> Self {
+        let databases = block_on(Databases::open(&store)).unwrap();
+        let server = Arc::new(ServerState::new(settings));
+        let session = Session::new(
+            server.next_client_id(),
+            "127.0.0.1:50000".into(),
+            "127.0.0.1:6379".into(),
+            !server.requires_password(),
+        );
+        Self { store, databases, server, session, now_ms: START_MS }
+    }
+
+    /// Closes the store in order.
+    pub fn close(self) {
+        block_on(self.store.close()).unwrap();
+    }
+
+    /// The reply to a command whose arguments are words; `''` is an empty one.
+    #[track_caller]
+    pub fn run(&mut self, line: &str) -> String {
+        let words = line.split_whitespace().map(|word| if word == "''" { "" } else { word });
+        let args: Vec<&[u8]> = words.map(str::as_bytes).collect();
+        self.run_args(&args)
+    }
+
+    /// The reply to a command of any bytes.
+    #[track_caller]
+    pub fn run_args(&mut self, args: &[&[u8]]) -> String {
+        let bytes = self.reply_bytes(args);
+        let (text, rest) = render(&bytes);
+        assert!(rest.is_empty(), "more than one reply: {:?}", bytes.escape_ascii().to_string());
+        text
+    }
+
+    /// Checks the reply to `line`.
+    #[track_caller]
+    pub fn check(&mut self, line: &str, reply: &str) {
+        assert_eq!(self.run(line), reply, "{line}");
+    }
+
+    /// Checks the replies to several lines in turn: `command -> reply` each, without a blank at the
+    /// end.
+    #[track_caller]
+    pub fn script(&mut self, script: &str) {
+        for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (command, reply) = line.split_once(" -> ").expect("command -> reply");
+            assert_eq!(self.run(command).trim_end(), reply, "{command}");
+        }
+    }
+
+    /// The replies to a pipeline of data commands that go as one run, in order.
+    pub fn pipeline(&mut self, lines: &[&str]) -> Vec<String> {
+        let requests = lines.iter().map(|line| self.admitted(&to_args(line))).collect();
+        let bytes = self.execute(requests);
+        let mut rest: &[u8] = &bytes;
+        let mut replies = Vec::new();
+        while !rest.is_empty() {
+            let (text, behind) = render(rest);
+            replies.push(text);
+            rest = behind;
+        }
+        replies
+    }
+
+    /// The string at `key`, as bytes.
+    pub fn get(&mut self, key: &[u8]) -> Option<Vec<u8>> {
+        let bytes = self.reply_bytes(&[b"GET", key]);
+        if bytes == b"$-1\r\n" {
+            return None;
+        }
+        let header = bytes.windows(2).position(|window| window == b"\r\n").unwrap() + 2;
+        assert_eq!(bytes[0], b'$');
+        Some(bytes[header..bytes.len() - 2].to_vec())
+    }
+
+    pub fn reply_bytes(&mut self, args: &[&[u8]]) -> Vec<u8> {
+        let args: Args = args.iter().map(|arg| Bytes::copy_from_slice(arg)).collect();
+        let mut out = Encoder::new(self.session.protocol);
+        match admit(&self.session, &self.server, &args) {
+            Err(fail) => refuse(&fail, &self.server, &mut out),
+            Ok(command) if command.is_connection() => {
+                run_connection(command, &mut self.session, &self.server, &args, &mut out);
+            }
+            Ok(command) => return self.execute(vec![(command, args)]),
+        }
+        concat(out)
+    }
+
+    /// Runs `f` in a transaction.
+    pub fn update<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut Transaction, &Databases) -> data::Result<T> + Send + 'static,
+    ) -> T {
+        let databases = self.databases.clone();
+        block_on(self.store.update(move |tx| f(tx, &databases))).unwrap()
+    }
+
+    pub fn expire_step(&self, limit: usize) -> ExpireStep {
+        let now_ms = self.now_ms;
+        self.update(move |tx, databases| data::expire_step(tx, databases, now_ms, limit))
+    }
+
+    pub fn sweep_step(&self, limit: usize) -> bool {
+        self.update(move |tx, databases| data::sweep_step(tx, databases, limit))
+    }
+
+    /// Sweeps to the end, in steps of `limit`.
+    pub fn sweep(&self, limit: usize) {
+        while self.sweep_step(limit) {}
+    }
+
+    /// Everything stored in a keyspace.
+    pub fn dump(&self, keyspace: &Keyspace) -> Vec<(Bytes, Bytes)> {
+        let keyspace = keyspace.clone();
+        let dump = self.store.view(move |view| {
+            let entries: Entries<'_> = view.scan(&keyspace, .., ScanOptions::default());
+            entries.collect::<Result<Vec<_>, Error>>()
+        });
+        block_on(dump).unwrap()
+    }
+
+    fn admitted(&self, args: &Args) -> Request {
+        (admit(&self.session, &self.server, args).unwrap(), args.clone())
+    }
+
+    fn execute(&mut self, requests: Vec<Request>) -> Vec<u8> {
+        let databases = self.databases.clone();
+        let server = Arc::clone(&self.server);
+        let (db, now_ms) = (self.session.db, self.now_ms);
+        let mut out = Encoder::new(self.session.protocol);
+        let writes = requests.iter().any(|(command, _)| command.is_write());
+        let len = requests.len();
+        let environment = move |run: &mut dyn FnMut(Environment<'_>)| {
+            run(Environment { databases: &databases, server: &server, db, now_ms });
+        };
+        let (done, out) = if writes {
+            block_on(self.store.update(move |tx| {
+                let mut done = Ok(0);
+                environment(&mut |env| done = execute_write(tx, &env, &requests, &mut out));
+                done.map(|done| (done, out))
+            }))
+            .unwrap()
+        } else {
+            block_on(self.store.view(move |view| {
+                let mut done = 0;
+                environment(&mut |env| done = execute_read(view, &env, &requests, &mut out));
+                Ok::<_, Error>((done, out))
+            }))
+            .unwrap()
+        };
+        assert_eq!(done, len, "the run stopped early");
+        concat(out)
+    }
+}
+
+fn to_args(line: &str) -> Args {
+    line.split_whitespace().map(|word| Bytes::copy_from_slice(word.as_bytes())).collect()
+}
+
+fn concat(out: Encoder) -> Vec<u8> {
+    out.into_chunks().flat_map(|chunk| chunk.to_vec()).collect()
+}
+
+/// The first reply of `bytes` as text, and what follows it.
+fn render(bytes: &[u8]) -> (String, &[u8]) {
+    let end = bytes.windows(2).position(|window| window == b"\r\n").unwrap();
+    let line = std::str::from_utf8(&bytes[1..end]).unwrap();
+    let rest = &bytes[end + 2..];
+    let len = || line.parse::<i64>().unwrap();
+    match bytes[0] {
+        b'+' => (line.into(), rest),
+        b'-' => (format!("(error) {line}"), rest),
+        b':' => (line.into(), rest),
+        b'_' => ("nil".into(), rest),
+        b'$' | b'*' if len() < 0 => ("nil".into(), rest),
+        b'$' | b'=' => {
+            let len = len() as usize;
+            let text = format!("\"{}\"", rest[..len].escape_ascii());
+            (text, &rest[len + 2..])
+        }
+        b'*' => elements(len() as usize, rest, "[", "]"),
+        b'~' => elements(len() as usize, rest, "~[", "]"),
+        b'%' => elements(len() as usize * 2, rest, "{", "}"),
+        other => panic!("unknown reply {:?}", char::from(other)),
+    }
+}
+
+fn elements<'b>(len: usize, bytes: &'b [u8], open: &str, close: &str) -> (String, &'b [u8]) {
+    let mut rest = bytes;
+    let mut texts = Vec::new();
+    for _ in 0..len {
+        let (text, behind) = render(rest);
+        texts.push(text);
+        rest = behind;
+    }
+    (format!("{open}{}{close}", texts.join(" ")), rest)
+}

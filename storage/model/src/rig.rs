@@ -23,7 +23,7 @@ const OPERATION_BYTES: usize = 10;
 /// How a lane and its drains are.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
-    /// Drains at once, and threads to run them.
+    /// Drains at once.
     pub drains_max: usize,
     /// Operations that one drain takes.
     pub take: usize,
@@ -83,10 +83,10 @@ struct Records {
 }
 
 impl Rig {
-    /// A lane as `plan` says, over the real pool mode.
+    /// A lane as `plan` says, over the real pool mode, with a thread more than there may be drains.
     #[allow(clippy::expect_used)] // the model's threads always start
     pub fn new(plan: Plan) -> Self {
-        let options = Options::in_memory().pool_threads(plan.drains_max);
+        let options = Options::in_memory().pool_threads(plan.drains_max + 1);
         let bridge = bridge::start(&options).expect("the model's threads always start");
         let log = Arc::new(Log::default());
         let lane = Lane::new(

@@ -45,6 +45,16 @@ fn many_drains_answer_every_operation() {
 }
 
 #[test]
+fn a_backlog_gets_no_more_drains_than_there_may_be() {
+    check(|| {
+        let rig = Rig::new(Plan { take: 1, room: 6, ..Plan::default() });
+        join(callers(&rig, |rig, id| std::mem::forget(rig.post(id).unwrap())));
+        rig.check_at_rest();
+        assert_eq!(rig.ran().len(), (CALLERS * CALLS) as usize);
+    });
+}
+
+#[test]
 fn what_drains_put_back_runs() {
     check(|| every_call_runs(Plan { puts_back: true, ..Plan::default() }));
 }

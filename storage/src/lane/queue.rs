@@ -203,4 +203,15 @@ mod tests {
         assert_eq!(queue.take(&mut Vec::new(), None), Taken::Ended);
         assert!(queue.put_back(&mut first), "the one drain left runs through them alone");
     }
+
+    #[test]
+    fn a_lost_drain_leaves_the_operations_to_the_drain_beside_it() {
+        let queue = Queue::new(2, TakeLimit { operations: 1, bytes: 100 });
+        assert!(matches!(queue.push(1), Pushed::Queued { start_drain: true }));
+        assert!(matches!(queue.push(2), Pushed::Queued { start_drain: true }));
+        assert_eq!(queue.drain_lost(), []);
+        assert_eq!(queue.drain_lost(), [1, 2]);
+        assert_eq!(queue.drain_lost(), []);
+        queue.wait_idle();
+    }
 }

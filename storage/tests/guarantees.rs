@@ -17,7 +17,8 @@ use common::{Setup, for_each};
 use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt, poll};
 use pontoon_storage::{
-    Durability, EngineKind, Error, OnFull, Options, PageLimit, ReadLane, Result, ScanOptions, Store,
+    Bridge, Durability, EngineKind, Error, OnFull, Options, PageLimit, Result, ScanOptions, Store,
+    WriteBatch,
 };
 
 /// Both modes on every runtime, over the memory engine under control.
@@ -29,6 +30,23 @@ where
     let memory = Setup::all().into_iter().filter(|s| s.engine == EngineKind::Memory && !s.tight);
     for_each(memory.collect(), |_, options| {
         let control = Arc::new(Control::default());
+        test(wrapped(options, EngineKind::Memory, &control), control)
+    });
+}
+
+/// The same, with `threads` threads for reads that no other store uses.
+fn with_read_threads<F, Fut>(threads: usize, test: F)
+where
+    F: Fn(Options, Arc<Control>) -> Fut,
+    Fut: Future<Output = ()>,
+{
+    let memory = Setup::all().into_iter().filter(|s| s.engine == EngineKind::Memory && !s.tight);
+    for_each(memory.collect(), |setup, options| {
+        let control = Arc::new(Control::default());
+        let options = match setup.bridge {
+            Bridge::Pool => options.pool_threads(threads),
+            _ => options.read_threads_max(threads),
+        };
         test(wrapped(options, EngineKind::Memory, &control), control)
     });
 }
@@ -124,7 +142,7 @@ fn a_full_queue_makes_callers_wait_or_refuses_them() {
         control.apply_gate.wait_for_held(1);
         let second = begin(store.put(&ks, "2", "v")).await;
         let refused = store.with_on_full(OnFull::Fail).put(&ks, "3", "v").await;
-        assert!(matches!(refused, Err(Error::Overloaded { lane: "write" })), "{refused:?}");
+        assert!(matches!(refused, Err(Error::Overloaded { what: "write queue" })), "{refused:?}");
         assert!(refused.unwrap_err().is_retryable());
         let waits = begin(store.put(&ks, "4", "v")).await;
         let hasty = store.with_deadline(Duration::from_millis(1)).put(&ks, "5", "v").await;
@@ -246,6 +264,11 @@ fn a_failed_commit_answers_its_whole_drain_and_refuses_writes_from_then_on() {
             let put = begin(store.put(&ks, "k", "v")).await;
             let read = begin(store.update(|_| Ok::<_, Error>("read"))).await;
             let error = begin(store.update(|_| Err::<(), _>(Error::Deadline))).await;
+            let held = async {
+                let failed = held.await;
+                assert!(matches!(failed, Err(Error::Commit(_))), "{failed:?}");
+                failed
+            };
             let failing = if panics { &control.panic_in_apply } else { &control.fail_apply };
             failing.store(true, SeqCst);
             control.apply_gate.open();
@@ -455,7 +478,8 @@ fn close_ends_held_snapshots_and_scans() {
 #[test]
 fn a_dropped_snapshot_is_released_in_the_background() {
     with_control(|options, control| async move {
-        let store = Store::open(options.snapshots_max(1)).await.unwrap();
+        let options = options.snapshots_max(1).read_threads_max(1);
+        let store = Store::open(options).await.unwrap();
         let ks = store.keyspace("a").unwrap();
         for key in ["a", "b"] {
             store.put(&ks, key, "v").await.unwrap();
@@ -463,15 +487,16 @@ fn a_dropped_snapshot_is_released_in_the_background() {
         for _ in 0..3 {
             let snapshot = store.snapshot().await.unwrap();
             let second = store.snapshot().await;
-            assert!(matches!(second, Err(Error::TooLarge { .. })), "{second:?}");
+            assert!(matches!(second, Err(Error::Overloaded { .. })), "{second:?}");
             drop(snapshot);
-            // Behind the release in the same lane.
-            store.with_lane(ReadLane::Background).get(&ks, "a").await.unwrap();
+            // Behind the release in the one read drain.
+            store.get(&ks, "a").await.unwrap();
             let page = PageLimit { entries: 1, bytes: usize::MAX };
             let mut scan = store.scan(&ks, .., ScanOptions { page, ..ScanOptions::default() });
             assert!(scan.try_next().await.unwrap().is_some());
-            drop(scan);
-            store.with_lane(ReadLane::Background).get(&ks, "a").await.unwrap();
+            assert_eq!(control.snapshots_alive.load(SeqCst), 1);
+            assert_eq!(scan.count().await, 1);
+            store.get(&ks, "a").await.unwrap();
         }
         assert_eq!(store.stats().await.unwrap().snapshots, 0);
         store.close().await.unwrap();
@@ -570,8 +595,8 @@ fn a_directory_of_something_else_is_refused_and_left_alone() {
 
 #[test]
 fn a_stuck_read_holds_up_no_other_while_threads_are_left() {
-    with_control(|options, control| async move {
-        let store = Store::open(options.read_threads_max(2)).await.unwrap();
+    with_read_threads(2, |options, control| async move {
+        let store = Store::open(options).await.unwrap();
         let ks = store.keyspace("a").unwrap();
         store.put(&ks, "slow", "v").await.unwrap();
         *control.held_get.lock().unwrap() = Some("slow".into());
@@ -608,9 +633,9 @@ fn background_work_holds_up_neither_reads_nor_writes() {
 }
 
 #[test]
-fn one_pool_thread_for_reads_stuck_in_one_leaves_writes_alone() {
-    with_control(|options, control| async move {
-        let store = Store::open(options.read_threads_max(1)).await.unwrap();
+fn one_thread_for_reads_stuck_in_one_leaves_writes_alone() {
+    with_read_threads(1, |options, control| async move {
+        let store = Store::open(options).await.unwrap();
         let ks = store.keyspace("a").unwrap();
         *control.held_get.lock().unwrap() = Some("slow".into());
         control.get_gate.shut();
@@ -619,6 +644,128 @@ fn one_pool_thread_for_reads_stuck_in_one_leaves_writes_alone() {
         store.put(&ks, "k", "v").await.unwrap();
         control.get_gate.open();
         stuck.await.unwrap();
+        store.close().await.unwrap();
+    });
+}
+
+#[test]
+fn a_full_read_queue_refuses_too() {
+    with_read_threads(1, |options, control| async move {
+        let options = options.queue_len_max(1).on_full(OnFull::Fail);
+        let store = Store::open(options).await.unwrap();
+        let ks = store.keyspace("a").unwrap();
+        *control.held_get.lock().unwrap() = Some("slow".into());
+        control.get_gate.shut();
+        let stuck = begin(store.get(&ks, "slow")).await;
+        control.get_gate.wait_for_held(1);
+        let refused = store.get(&ks, "k").await;
+        assert!(matches!(refused, Err(Error::Overloaded { what: "read queue" })), "{refused:?}");
+        control.get_gate.open();
+        stuck.await.unwrap();
+        store.close().await.unwrap();
+    });
+}
+
+/// Panics when dropped, as a caller's own type may.
+#[derive(Debug)]
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("a destructor on purpose");
+    }
+}
+
+#[test]
+fn a_panic_in_the_destructor_of_what_a_caller_left_behind_harms_no_other_call() {
+    with_control(|options, control| async move {
+        let store = Store::open(options).await.unwrap();
+        let ks = store.keyspace("a").unwrap();
+        control.apply_gate.shut();
+        let first = begin(store.put(&ks, "first", "v")).await;
+        control.apply_gate.wait_for_held(1);
+        let captured = Bomb;
+        let abandoned = begin(store.update(move |_| {
+            let _captured = &captured;
+            Ok::<_, Error>(())
+        }))
+        .await;
+        let bystander = begin(store.put(&ks, "bystander", "v")).await;
+        drop(abandoned);
+        control.apply_gate.open();
+        first.await.unwrap();
+        bystander.await.unwrap();
+        control.apply_gate.shut();
+        let within = ks.clone();
+        let leaves = begin(store.update(move |tx| {
+            tx.put(&within, "left", "v")?;
+            Ok::<_, Error>(Bomb)
+        }))
+        .await;
+        let bystander = begin(store.put(&ks, "bystander 2", "v")).await;
+        control.apply_gate.wait_for_held(1);
+        drop(leaves);
+        control.apply_gate.open();
+        bystander.await.unwrap();
+        assert!(store.contains(&ks, "left").await.unwrap());
+        drop(begin(store.view(|_| Ok::<_, Error>(Bomb))).await);
+        store.put(&ks, "after", "v").await.unwrap();
+        assert!(store.contains(&ks, "after").await.unwrap());
+        store.close().await.unwrap();
+    });
+}
+
+#[test]
+fn the_last_handle_may_go_inside_a_closure() {
+    for_each(Setup::persistent(), |_, options| async move {
+        let store = Store::open(options.clone()).await.unwrap();
+        let (entered, inside) = mpsc::sync_channel(1);
+        let (leave, left) = mpsc::sync_channel::<()>(1);
+        let (gone, done) = mpsc::sync_channel(1);
+        let running = begin(async move {
+            let own = store.clone();
+            let ks = store.keyspace("a").unwrap();
+            let run = store.update(move |tx| {
+                entered.send(()).unwrap();
+                left.recv().unwrap();
+                tx.put(&ks, "k", "v")?;
+                drop(own);
+                gone.send(()).unwrap();
+                Ok::<_, Error>(())
+            });
+            run.await
+        })
+        .await;
+        inside.recv().unwrap();
+        drop(running);
+        leave.send(()).unwrap();
+        done.recv().unwrap();
+        let again = Store::open(options).await.unwrap();
+        assert!(again.contains(&again.keyspace("a").unwrap(), "k").await.unwrap());
+        again.close().await.unwrap();
+    });
+}
+
+#[test]
+fn reopening_after_a_failed_commit_finds_it_whole_or_not_at_all_and_writes_again() {
+    for_each(Setup::persistent(), |setup, options| async move {
+        let control = Arc::new(Control::default());
+        let failing = wrapped(options.clone(), setup.engine, &control);
+        let store = Store::open(failing).await.unwrap();
+        let (a, b) = (store.keyspace("a").unwrap(), store.keyspace("b").unwrap());
+        store.put(&a, "before", "v").await.unwrap();
+        control.fail_apply.store(true, SeqCst);
+        let mut batch = WriteBatch::new();
+        batch.put(&a, "unknown", "v").put(&b, "unknown", "v");
+        assert!(store.write(batch).await.unwrap_err().outcome_unknown());
+        assert!(matches!(store.close().await, Err(Error::Commit(_))));
+        let store = Store::open(options).await.unwrap();
+        let (a, b) = (store.keyspace("a").unwrap(), store.keyspace("b").unwrap());
+        assert!(store.contains(&a, "before").await.unwrap());
+        let halves = [&a, &b].map(|ks| store.contains(ks, "unknown"));
+        let [one, other] = halves;
+        assert_eq!(one.await.unwrap(), other.await.unwrap());
+        store.put(&a, "after", "v").await.unwrap();
         store.close().await.unwrap();
     });
 }
@@ -633,7 +780,10 @@ fn options_that_contradict_each_other_are_refused() {
         memory().queue_len_max(0),
         memory().queue_bytes_max(0),
         memory().durability(Durability::Every(Duration::ZERO)),
-        memory().bridge(pontoon_storage::Bridge::Blocking).pool_threads(1),
+        memory().bridge(Bridge::Blocking).pool_threads(1),
+        memory().pool_threads(1).read_threads_max(2),
+        memory().keyspaces_max(0),
+        memory().snapshots_max(0),
     ] {
         let refused = open(options.clone());
         assert!(matches!(refused, Err(Error::InvalidArgument(_))), "{options:?}: {refused:?}");

@@ -115,8 +115,8 @@ fn room_comes_back_from_drains_that_break_off() {
 #[test]
 fn jobs_dropped_unrun_answer_their_orphans() {
     check(|| {
-        one_fault_in(3);
         let rig = Rig::new(Plan { puts_back: true, ..Plan::default() });
+        one_fault_in(3);
         join(callers(&rig, |rig, id| assert_ne!(rig.call(id).unwrap(), Fate::Dropped)));
         rig.check_at_rest();
         rig.check_room();
@@ -137,8 +137,8 @@ fn a_bridge_that_ends_in_between_answers_what_it_leaves() {
 #[test]
 fn a_close_waits_for_the_answers_of_orphans() {
     check(|| {
-        one_fault_in(2);
         let rig = Rig::new(Plan::default());
+        one_fault_in(2);
         let callers = callers(&rig, |rig, id| match rig.call(id) {
             Ok(fate) => assert_ne!(fate, Fate::Dropped),
             Err(error) => assert!(matches!(error, Error::Closed), "{error}"),

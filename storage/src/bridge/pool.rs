@@ -17,6 +17,7 @@ use threadpool::ThreadPool;
 
 use super::{BridgeMode, Job, LaneKind};
 use crate::error::{Error, Result};
+use crate::lane::call::quietly;
 use crate::sync::{Condvar, Mutex, lock, thread_local, wait};
 
 /// The read threads of all stores that ask for none of their own; started when first needed.
@@ -41,10 +42,10 @@ impl Pool {
         // `threadpool` panics when it cannot start a thread.
         let start = || {
             let read = match read_threads {
-                Some(threads) => Arc::new(Threads::start("pontoon-read", threads, &own)),
+                Some(threads) => Threads::start("pontoon-read", threads, &own),
                 None => Arc::clone(SHARED.get_or_init(|| {
                     let threads = num_cpus::get().max(1);
-                    Arc::new(Threads::start("pontoon-shared", threads, &Arc::default()))
+                    Threads::start("pontoon-shared", threads, &Arc::default())
                 })),
             };
             let write = one_thread("pontoon-write", &own);
@@ -81,7 +82,7 @@ impl Drop for Pool {
 
 struct Threads {
     threads: Vec<ThreadPool>,
-    turns: Arc<Mutex<Turns>>,
+    turns: Mutex<Turns>,
 }
 
 struct Turns {
@@ -93,33 +94,50 @@ struct Turns {
 impl Threads {
     /// # Panics
     /// When a thread cannot be started, as `threadpool` does.
-    fn start(name: &str, count: usize, living: &Arc<Living>) -> Self {
+    fn start(name: &str, count: usize, living: &Arc<Living>) -> Arc<Self> {
         let threads: Vec<_> = (0..count.max(1)).map(|_| one_thread(name, living)).collect();
         let turns = Turns { idle: (0..threads.len()).collect(), waiting: VecDeque::new() };
-        Self { threads, turns: Arc::new(Mutex::new(turns)) }
+        Arc::new(Self { threads, turns: Mutex::new(turns) })
     }
 
     /// Runs `job` on the thread that became idle last, or else on the first that becomes idle.
-    fn execute(&self, job: Job) {
+    fn execute(self: &Arc<Self>, job: Job) {
         let mut turns = lock(&self.turns);
-        let Some(index) = turns.idle.pop() else { return turns.waiting.push_back(job) };
-        let turns = Arc::clone(&self.turns);
+        match turns.idle.pop() {
+            None => turns.waiting.push_back(job),
+            Some(index) => {
+                drop(turns);
+                self.execute_on(index, job);
+            }
+        }
+    }
+
+    fn execute_on(self: &Arc<Self>, index: usize, job: Job) {
+        let turn = Turn { threads: Arc::clone(self), index };
         if let Some(thread) = self.threads.get(index) {
-            thread.execute(move || run_from(job, index, &turns));
+            thread.execute(move || {
+                let _turn = turn;
+                job();
+            });
         }
     }
 }
 
-/// Runs `job` on thread `index`, then what waits, until nothing does.
-fn run_from(job: Job, index: usize, turns: &Mutex<Turns>) {
-    let mut next = Some(job);
-    while let Some(job) = next {
-        // A job answers for itself when it breaks off; its thread must not be lost with it.
-        let _ = catch_unwind(AssertUnwindSafe(job));
-        let mut turns = lock(turns);
-        next = turns.waiting.pop_front();
-        if next.is_none() {
-            turns.idle.push(index);
+/// A thread in use. Dropped when its job has ended, or will not run, it takes the next.
+struct Turn {
+    threads: Arc<Threads>,
+    index: usize,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut turns = lock(&self.threads.turns);
+        match turns.waiting.pop_front() {
+            None => turns.idle.push(self.index),
+            Some(job) => {
+                drop(turns);
+                quietly(|| self.threads.execute_on(self.index, job));
+            }
         }
     }
 }

@@ -104,7 +104,9 @@ impl Drainer<ReadWork> for ReadDrainer {
                 ReadWork::Call(_) => calls.push(entry),
             }
         }
+        // Counted before they are answered, so that a caller's own call is in what it reads next.
         let mut ran = gets.len();
+        metrics.operations.add(ran as u64);
         run_gets(&env, gets);
         let mut calls = calls.into_iter();
         while begun.elapsed() < BUSY_MAX || ran == 0 {
@@ -115,12 +117,12 @@ impl Drainer<ReadWork> for ReadDrainer {
             }
             if let ReadWork::Call(call) = entry.work {
                 ran += 1;
+                metrics.operations.add(1);
                 let _span = entry.span.entered();
                 call.run(&env);
             }
         }
         batch.extend(calls);
-        metrics.operations.add(ran as u64);
         let operations = u32::try_from(ran.max(1)).unwrap_or(u32::MAX);
         begun.elapsed() / operations > SLOW_MIN
     }

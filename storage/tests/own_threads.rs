@@ -1,0 +1,35 @@
+//! The threads of a store end with it. Alone in its process, so that every thread it sees is its own.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::time::Duration;
+
+use pontoon_storage::{Options, Store};
+
+/// Names of the threads of this process that belong to a store; the system keeps 15 bytes.
+fn threads_of_stores() -> Vec<String> {
+    let names = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let names = names.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    names.map(|name| name.trim().to_owned()).filter(|name| name.starts_with("pontoon-")).collect()
+}
+
+#[test]
+fn close_ends_the_threads_of_the_store() {
+    futures::executor::block_on(async {
+        let store = Store::open(Options::in_memory().pool_threads(3)).await.unwrap();
+        let ks = store.keyspace("a").unwrap();
+        store.with_deadline(Duration::from_secs(3600)).put(&ks, "k", "v").await.unwrap();
+        store.get(&ks, "k").await.unwrap();
+        let mut running = threads_of_stores();
+        running.retain(|name| name != "pontoon-open");
+        running.sort();
+        let reads = ["pontoon-read"; 3];
+        let others = ["pontoon-back", "pontoon-ticker", "pontoon-write"];
+        assert_eq!(running, [&others[..1], &reads, &others[1..]].concat());
+        store.close().await.unwrap();
+    });
+    // What is left is between its last instruction and the system's own end of it.
+    while !threads_of_stores().is_empty() {
+        std::thread::yield_now();
+    }
+}

@@ -43,7 +43,8 @@ Examples:
   pontoon
       Serve redb in ./pontoon-data on 127.0.0.1:6379
   pontoon --port 7000 --dir /var/lib/pontoon --durability everysec
-      As fast as Redis's appendfsync everysec, and as safe
+      Answers before the fsync, which follows within a second: a power loss, and with redb a kill
+      too, may take what was written since
   pontoon --bind 0.0.0.0 --requirepass SECRET
       Serve the network; without a password only loopback clients are served
   pontoon --engine memory --runtime current-thread

@@ -121,10 +121,10 @@ impl Connection {
     async fn answer(&mut self) -> io::Result<()> {
         while !self.session.close_after_reply {
             match self.decoder.decode(&mut self.input) {
-                Ok(Some(args)) => self.take(args).await,
+                Ok(Some(args)) => self.take(args).await?,
                 Ok(None) => break,
                 Err(error) => {
-                    self.execute().await;
+                    self.execute().await?;
                     tracing::debug!(%error, "closing");
                     self.replies.error(&format!("ERR {error}"));
                     self.session.close_after_reply = true;
@@ -134,7 +134,7 @@ impl Connection {
                 self.flush().await?;
             }
         }
-        self.execute().await;
+        self.execute().await?;
         if self.input.is_empty() {
             self.input = BytesMut::new();
         }
@@ -142,24 +142,24 @@ impl Connection {
     }
 
     /// Lets a request join the run, or ends the run before it and answers it at once.
-    async fn take(&mut self, args: Args) {
+    async fn take(&mut self, args: Args) -> io::Result<()> {
         if is_http(&args) {
             tracing::warn!(
                 addr = self.session.addr,
                 "closing a connection that speaks HTTP: a browser may have been tricked into \
                  sending commands"
             );
-            self.execute().await;
+            self.execute().await?;
             self.session.close_after_reply = true;
-            return;
+            return Ok(());
         }
         match admit(&self.session, &self.service.state, &args) {
             Err(fail) => {
-                self.execute().await;
+                self.execute().await?;
                 refuse(&fail, &self.service.state, &mut self.replies);
             }
             Ok(command) if command.is_connection() => {
-                self.execute().await;
+                self.execute().await?;
                 self.session.last_command = command.name;
                 let state = &self.service.state;
                 run_connection(command, &mut self.session, state, &args, &mut self.replies);
@@ -167,19 +167,28 @@ impl Connection {
             }
             Ok(command) => {
                 if command.is_walking() {
-                    self.execute().await;
+                    self.execute().await?;
                 }
                 self.session.last_command = command.name;
                 self.pending.push(command, args);
                 if command.is_walking() || self.pending.is_full() {
-                    self.execute().await;
+                    self.execute().await?;
                 }
             }
         }
+        Ok(())
     }
 
-    async fn execute(&mut self) {
-        self.pending.execute(&self.service, &self.session, &mut self.replies).await;
+    /// Runs what waits. Large replies leave between its jobs, so that a client that pipelines them
+    /// makes the server hold no more than one job's.
+    async fn execute(&mut self) -> io::Result<()> {
+        while !self.pending.is_empty() {
+            self.pending.execute_job(&self.service, &self.session, &mut self.replies).await;
+            if self.replies.len_bytes() >= REPLY_BYTES_HELD_MAX {
+                self.flush().await?;
+            }
+        }
+        Ok(())
     }
 
     async fn flush(&mut self) -> io::Result<()> {

@@ -53,34 +53,43 @@ impl PendingRun {
         self.requests.capacity()
     }
 
-    /// Runs what waits and writes a reply for each command to `replies`: over one snapshot if all
-    /// of it reads, else in the write lane, in order. It takes more than one job when the replies
-    /// are large.
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    /// Runs what waits as one job, over one snapshot if all of it reads, else in the write lane, in
+    /// order, and writes a reply for each command to `replies`. Where the replies are large, it
+    /// runs only the first of what waits: call it until it [is empty](PendingRun::is_empty).
     ///
-    /// When the future is dropped, the job that runs finishes, and no further one starts.
-    pub(crate) async fn execute(
+    /// When the future is dropped, the job that runs finishes.
+    pub(crate) async fn execute_job(
         &mut self,
         service: &Arc<Service>,
         session: &Session,
         replies: &mut Encoder,
     ) {
-        let weight_bytes = mem::take(&mut self.argument_bytes);
-        let mut requests = mem::take(&mut self.requests);
-        while !requests.is_empty() {
-            let requests_len = requests.len();
-            let job = Job {
-                service: Arc::clone(service),
-                requests,
-                protocol: session.protocol,
-                db: session.db,
-            };
-            match job.submit(weight_bytes).await {
-                Ok(outcome) => {
-                    replies.append(outcome.replies);
-                    requests = outcome.requests;
-                    requests.drain(..outcome.done.min(requests_len));
+        let requests = mem::take(&mut self.requests);
+        let requests_len = requests.len();
+        let job = Job {
+            service: Arc::clone(service),
+            requests,
+            protocol: session.protocol,
+            db: session.db,
+        };
+        match job.submit(self.argument_bytes).await {
+            Ok(outcome) => {
+                replies.append(outcome.replies);
+                if outcome.done < requests_len {
+                    self.requests = outcome.requests;
+                    self.requests.drain(..outcome.done);
+                } else {
+                    self.argument_bytes = 0;
                 }
-                Err(error) => return answer_failure(&service.state, error, requests_len, replies),
+            }
+            Err(error) => {
+                self.argument_bytes = 0;
+                answer_failure(&service.state, error, requests_len, replies);
             }
         }
     }

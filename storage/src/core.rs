@@ -78,7 +78,8 @@ impl Core {
         opened.await.map_err(|_| Error::corrupted("the engine panicked while it was opened"))?
     }
 
-    fn open_blocking(options: Options, bridge: Arc<RunningBridge>) -> Result<Arc<Self>> {
+    fn open_blocking(mut options: Options, bridge: Arc<RunningBridge>) -> Result<Arc<Self>> {
+        options.engine_options.strict_log = options.durability == Durability::Always;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let names = Arc::new(KeyspaceNames::new(id, options.keyspaces_max));
         let dir = options.dir.as_deref();

@@ -637,3 +637,22 @@ fn options_that_contradict_each_other_are_refused() {
         assert!(matches!(refused, Err(Error::InvalidArgument(_))), "{options:?}: {refused:?}");
     }
 }
+
+/// A write that the engine refuses would end all writing.
+#[test]
+fn sizes_that_no_engine_takes_are_refused_at_open() {
+    let open = |options: Options| futures::executor::block_on(Store::open(options));
+    type Set = fn(Options, usize) -> Options;
+    let settings: [(&str, Set, usize); 3] = [
+        ("key_bytes_max", Options::key_bytes_max, 8 << 20),
+        ("value_bytes_max", Options::value_bytes_max, 2 << 30),
+        ("transaction_bytes_max", Options::transaction_bytes_max, 2 << 30),
+    ];
+    for (name, set, most) in settings {
+        let store = open(set(Options::in_memory(), most)).unwrap();
+        futures::executor::block_on(store.close()).unwrap();
+        let refused = open(set(Options::in_memory(), most + 1));
+        let Err(Error::InvalidArgument(why)) = refused else { panic!("{refused:?}") };
+        assert!(why.contains(name) && why.contains(&most.to_string()), "{why}");
+    }
+}

@@ -14,6 +14,7 @@ use std::sync::{Condvar, Mutex};
 
 use once_cell::sync::Lazy;
 
+use crate::disk::{at, sync_dir, sync_parent, sync_tree};
 use crate::error::{Error, Result};
 use crate::sync::{lock, wait};
 
@@ -180,39 +181,10 @@ fn write_marker(dir: &Path, engine: &str) -> Result<()> {
         let mut file = File::create(&partial)?;
         write!(file, "pontoon-storage\nformat {FORMAT}\nengine {engine}\n")?;
         file.sync_all()?;
-        fs::rename(&partial, dir.join(MARKER))?;
-        File::open(dir)?.sync_all()
+        fs::rename(&partial, dir.join(MARKER))
     };
-    write().map_err(|error| at(dir, &error))
-}
-
-/// Fsyncs every file and directory below `dir`, and `dir`.
-fn sync_tree(dir: &Path) -> Result<()> {
-    for entry in fs::read_dir(dir).map_err(|error| at(dir, &error))? {
-        let path = entry.map_err(|error| at(dir, &error))?.path();
-        if path.is_dir() {
-            sync_tree(&path)?;
-        } else {
-            sync(&path)?;
-        }
-    }
-    sync(dir)
-}
-
-fn sync_parent(path: &Path) -> Result<()> {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync(parent),
-        _ => sync(Path::new(".")),
-    }
-}
-
-fn sync(path: &Path) -> Result<()> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(|error| at(path, &error))
-}
-
-/// The system's error, with the path it is about.
-fn at(path: &Path, error: &std::io::Error) -> Error {
-    Error::engine(std::io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    write().map_err(|error| at(dir, &error))?;
+    sync_dir(dir)
 }
 
 #[cfg(test)]

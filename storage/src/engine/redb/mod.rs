@@ -13,8 +13,9 @@ use ::redb::{
     TableHandle, WriteTransaction,
 };
 
-use super::shared::{bounds, sync_dir};
+use super::shared::bounds;
 use super::{Changes, Engine, EngineOptions, EngineStats, KeyspaceChanges, Snapshot};
+use crate::disk::sync_dir;
 use crate::error::Result;
 use crate::keyspace::{KeyspaceId, KeyspaceNames};
 

@@ -16,8 +16,8 @@ use ::rocksdb::{
     WriteOptions,
 };
 
-use super::shared::sync_dir;
 use super::{Changes, Engine, EngineOptions, EngineStats, Snapshot};
+use crate::disk::sync_dir;
 use crate::error::{Error, Result};
 use crate::keyspace::{KeyspaceId, KeyspaceNames};
 

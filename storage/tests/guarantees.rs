@@ -552,6 +552,14 @@ fn a_directory_of_something_else_is_refused_and_left_alone() {
     let refused = open(&foreign, EngineKind::Memory);
     assert!(matches!(refused, Err(Error::InvalidArgument(_))), "{refused:?}");
     assert_eq!(std::fs::read_to_string(foreign.join("letter.txt")).unwrap(), "dear");
+    assert_eq!(std::fs::read_dir(&foreign).unwrap().count(), 1, "a file was added");
+    // Ours would be empty when there is no marker yet.
+    let folder = dir.path().join("folder");
+    std::fs::create_dir_all(folder.join("data")).unwrap();
+    std::fs::write(folder.join("data/letter.txt"), "dear").unwrap();
+    let refused = open(&folder, EngineKind::Memory);
+    assert!(matches!(refused, Err(Error::InvalidArgument(_))), "{refused:?}");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "a file was added");
     for &kind in EngineKind::AVAILABLE.iter().filter(|kind| kind.is_persistent()) {
         let other = other.with_file_name(kind.name());
         futures::executor::block_on(open(&other, kind).unwrap().close()).unwrap();

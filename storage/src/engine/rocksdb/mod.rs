@@ -214,7 +214,8 @@ impl Engine for Rocksdb {
     }
 }
 
-/// Whether there is a database at `path`.
+/// Whether there is a database at `path`. RocksDB creates `CURRENT` before its first log, and data
+/// only comes later: a first opening that was cut off has neither, and is done again.
 ///
 /// # Errors
 /// [`Error::Corrupted`] when there is data but not the file that says where it begins: RocksDB

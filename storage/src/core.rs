@@ -71,9 +71,14 @@ impl Core {
         let span = tracing::Span::current();
         bridge::run_on_own_thread("pontoon-open", move || {
             let _span = span.entered();
-            let opened = Self::open_blocking(options, bridge).map(|core| Handle { core });
+            let opened = Self::open_blocking(options, bridge);
+            let core = opened.as_ref().ok().map(Arc::clone);
             // Nobody may be there to take the handle, now or once it is sent: then it closes.
-            let _ = reply.send(opened);
+            let sent = reply.send(opened.map(|core| Handle { core })).is_ok();
+            // Only now, so that whoever opens the directory after giving this up waits for the close.
+            if let Some(core) = core.filter(|_| sent) {
+                core.set_open();
+            }
         })?;
         opened.await.map_err(|_| Error::corrupted("the engine panicked while it was opened"))?
     }
@@ -131,6 +136,13 @@ impl Core {
             closing: AtomicBool::new(false),
             closed: watch::Sender::new(None),
         }))
+    }
+
+    /// From now on, opening the directory again in this process fails, unless this is closing.
+    fn set_open(&self) {
+        if let Some(dir) = &*lock(&self.dir) {
+            dir.set_open();
+        }
     }
 
     /// Starts closing, once, on a thread of its own: that works whatever has become of the bridge,

@@ -34,8 +34,11 @@ const FORMAT: &str = "1";
 /// The directories in use in this process.
 static IN_USE: Lazy<(Mutex<HashMap<PathBuf, Use>>, Condvar)> = Lazy::new(Default::default);
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Use {
+    /// By an opening that may fail, or that nobody waits for any more.
+    Opening,
+    /// By a store that somebody holds.
     Open,
     Closing,
 }
@@ -47,8 +50,9 @@ pub(crate) struct OpenDir {
 }
 
 impl OpenDir {
-    /// Creates `dir` if need be, locks it, and checks or writes its marker. Blocks while a
-    /// store of this process that had it open is closing.
+    /// Creates `dir` if need be, locks it, and checks or writes its marker. Blocks while another
+    /// store of this process is opening or closing it. Until [`set_open`](OpenDir::set_open) others
+    /// wait for this one in the same way.
     pub(crate) fn acquire(dir: &Path, engine: &str) -> Result<Self> {
         create_dirs(dir)?;
         let path = dir.canonicalize().map_err(|error| at(dir, &error))?;
@@ -76,6 +80,12 @@ impl OpenDir {
     /// Where the engine's data is.
     pub(crate) fn data(&self) -> PathBuf {
         self.path.join(DATA)
+    }
+
+    /// From now on, opening this directory in this process fails instead of waiting, unless it is
+    /// closing already.
+    pub(crate) fn set_open(&self) {
+        self.change_use(|now| if now == Use::Opening { Use::Open } else { now });
     }
 
     /// From now on, opening this directory in this process waits instead of failing.
@@ -147,7 +157,7 @@ pub(crate) fn write_copy(
     written
 }
 
-/// Marks `path` as open in this process, waiting while its store is closing.
+/// Marks `path` as in use by an opening, waiting while another store is opening or closing it.
 fn reserve(path: &Path) -> Result<()> {
     let (in_use, changed) = &*IN_USE;
     let mut dirs = lock(in_use);
@@ -155,10 +165,10 @@ fn reserve(path: &Path) -> Result<()> {
         match dirs.get(path) {
             None => break,
             Some(Use::Open) => return Err(Error::Locked { dir: path.into() }),
-            Some(Use::Closing) => dirs = wait(changed, dirs),
+            Some(Use::Opening | Use::Closing) => dirs = wait(changed, dirs),
         }
     }
-    dirs.insert(path.into(), Use::Open);
+    dirs.insert(path.into(), Use::Opening);
     Ok(())
 }
 
@@ -262,6 +272,7 @@ mod tests {
     fn a_copy_of_the_lock_file_in_a_forked_child_does_not_keep_the_lock() {
         let dir = tempfile::tempdir().unwrap();
         let open = OpenDir::acquire(dir.path(), "memory").unwrap();
+        open.set_open();
         let copy = open.lock.as_ref().unwrap().try_clone().unwrap();
         assert!(matches!(OpenDir::acquire(dir.path(), "memory"), Err(Error::Locked { .. })));
         drop(open);

@@ -496,6 +496,37 @@ fn opening_waits_for_a_dropped_store_that_is_still_closing() {
 }
 
 #[test]
+fn opening_waits_for_an_open_whose_future_was_dropped() {
+    with_control(|options, control| async move {
+        control.open_gate.shut();
+        let first = begin(Store::open(options.clone())).await;
+        control.open_gate.wait_for_held(1);
+        drop(first);
+        let mut again = begin(Store::open(options)).await;
+        // What it takes to open and close a whole store is time enough for a refusal.
+        let other = tempfile::tempdir().unwrap();
+        let other = Options::new(other.path()).engine(EngineKind::Memory);
+        let other = Store::open(other.bridge(pontoon_storage::Bridge::Pool)).await.unwrap();
+        other.close().await.unwrap();
+        let polled = poll!(again.as_mut());
+        assert!(polled.is_pending(), "{polled:?}");
+        control.open_gate.open();
+        again.await.unwrap().close().await.unwrap();
+    });
+}
+
+/// Two at once: one of them, and no more, has the directory; the other is told so by an answer.
+#[test]
+fn of_two_opens_at_once_one_is_refused() {
+    for_each(Setup::persistent(), |_, options| async move {
+        let (a, b) = futures::join!(Store::open(options.clone()), Store::open(options));
+        let (store, refused) = if a.is_ok() { (a, b) } else { (b, a) };
+        assert!(matches!(refused, Err(Error::Locked { .. })), "{refused:?}");
+        store.unwrap().close().await.unwrap();
+    });
+}
+
+#[test]
 fn a_directory_is_open_once_and_the_error_names_it() {
     for_each(Setup::persistent(), |_, options| async move {
         let store = Store::open(options.clone()).await.unwrap();

@@ -143,18 +143,27 @@ pub(crate) fn write_copy(
         }
         Err(error) => return Err(at(&partial, &error)),
     }
+    // An engine that panics must not leave it in the way either.
+    let mut removed = RemovedUnlessTaken(Some(partial.clone()));
     let data = partial.join(DATA);
-    let written = fs::create_dir(&data)
-        .map_err(|error| at(&data, &error))
-        .and_then(|()| write_data(&data))
-        .and_then(|()| write_marker(&partial, engine))
-        .and_then(|()| sync_tree(&partial))
-        .and_then(|()| fs::rename(&partial, to).map_err(|error| at(to, &error)))
-        .and_then(|()| sync_parent(to));
-    if written.is_err() {
-        let _ = fs::remove_dir_all(&partial);
+    fs::create_dir(&data).map_err(|error| at(&data, &error))?;
+    write_data(&data)?;
+    write_marker(&partial, engine)?;
+    sync_tree(&partial)?;
+    fs::rename(&partial, to).map_err(|error| at(to, &error))?;
+    removed.0.take();
+    sync_parent(to)
+}
+
+/// A directory that is removed when this is dropped.
+struct RemovedUnlessTaken(Option<PathBuf>);
+
+impl Drop for RemovedUnlessTaken {
+    fn drop(&mut self) {
+        if let Some(dir) = self.0.take() {
+            let _ = fs::remove_dir_all(dir);
+        }
     }
-    written
 }
 
 /// Marks `path` as in use by an opening, waiting while another store is opening or closing it.
@@ -278,5 +287,20 @@ mod tests {
         drop(open);
         OpenDir::acquire(dir.path(), "memory").unwrap();
         drop(copy);
+    }
+
+    #[test]
+    fn a_copy_that_panics_leaves_its_name_free() {
+        let dir = tempfile::tempdir().unwrap();
+        let to = dir.path().join("copy");
+        let panicked = std::panic::catch_unwind(|| {
+            write_copy(&to, "memory", |data| {
+                fs::write(data.join("half"), "a").unwrap();
+                panic!("on purpose");
+            })
+        });
+        assert!(panicked.is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        write_copy(&to, "memory", |_| Ok(())).unwrap();
     }
 }

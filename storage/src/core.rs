@@ -72,14 +72,20 @@ impl Core {
         let span = tracing::Span::current();
         bridge::run_on_own_thread("pontoon-open", move || {
             let _span = span.entered();
-            let opened = Self::open_blocking(options, bridge).map(|core| Handle { core });
+            let opened = Self::open_blocking(options, bridge);
+            let core = opened.as_ref().ok().map(Arc::clone);
             // Nobody may be there to take the handle, now or once it is sent: then it closes.
-            let _ = reply.send(opened);
+            let sent = reply.send(opened.map(|core| Handle { core })).is_ok();
+            // Only now, so that whoever opens the directory after giving this up waits for the close.
+            if let Some(core) = core.filter(|_| sent) {
+                core.set_open();
+            }
         })?;
         opened.await.map_err(|_| Error::corrupted("the engine panicked while it was opened"))?
     }
 
-    fn open_blocking(options: Options, bridge: Arc<RunningBridge>) -> Result<Arc<Self>> {
+    fn open_blocking(mut options: Options, bridge: Arc<RunningBridge>) -> Result<Arc<Self>> {
+        options.engine_options.strict_log = options.durability == Durability::Always;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let names = Arc::new(KeyspaceNames::new(id, options.keyspaces_max));
         let dir = options.dir.as_deref();
@@ -132,6 +138,13 @@ impl Core {
             closing: AtomicBool::new(false),
             closed: watch::Sender::new(None),
         }))
+    }
+
+    /// From now on, opening the directory again in this process fails, unless this is closing.
+    fn set_open(&self) {
+        if let Some(dir) = &*lock(&self.dir) {
+            dir.set_open();
+        }
     }
 
     /// Starts closing, once, on a thread of its own: that works whatever has become of the bridge,

@@ -7,13 +7,14 @@
 //! ```
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirEntry, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex};
 
 use once_cell::sync::Lazy;
 
+use crate::disk::{at, create_dirs, sync_dir, sync_parent, sync_parent_if_readable, sync_tree};
 use crate::error::{Error, Result};
 use crate::sync::{lock, wait};
 
@@ -21,11 +22,26 @@ const MARKER: &str = "PONTOON";
 const LOCK: &str = "pontoon.lock";
 const DATA: &str = "data";
 
+/// The marker while it is written: what a first opening leaves that was cut off there.
+const NEW_MARKER: &str = "PONTOON.new";
+
+/// What `mkfs` puts into the root of a file system, which a store's directory may be.
+const LOST_AND_FOUND: &str = "lost+found";
+
 /// The layout of the directory; raised when an older version could not open what this one writes.
 const FORMAT: &str = "1";
 
-/// The directories open in this process; `true` for those whose store is closing.
-static OPEN: Lazy<(Mutex<HashMap<PathBuf, bool>>, Condvar)> = Lazy::new(Default::default);
+/// The directories in use in this process.
+static IN_USE: Lazy<(Mutex<HashMap<PathBuf, Use>>, Condvar)> = Lazy::new(Default::default);
+
+#[derive(Clone, Copy, PartialEq)]
+enum Use {
+    /// By an opening that may fail, or that nobody waits for any more.
+    Opening,
+    /// By a store that somebody holds.
+    Open,
+    Closing,
+}
 
 /// A directory held open. Dropping it gives it up.
 pub(crate) struct OpenDir {
@@ -34,13 +50,16 @@ pub(crate) struct OpenDir {
 }
 
 impl OpenDir {
-    /// Creates `dir` if need be, locks it, and checks or writes its marker. Blocks while a store of
-    /// this process that had it open is closing.
+    /// Creates `dir` if need be, locks it, and checks or writes its marker. Blocks while another
+    /// store of this process is opening or closing it. Until [`set_open`](OpenDir::set_open) others
+    /// wait for this one in the same way.
     pub(crate) fn acquire(dir: &Path, engine: &str) -> Result<Self> {
-        fs::create_dir_all(dir).map_err(|error| at(dir, &error))?;
+        create_dirs(dir)?;
         let path = dir.canonicalize().map_err(|error| at(dir, &error))?;
         reserve(&path)?;
         let mut open = Self { path, lock: None };
+        // Before there is a lock file, as a directory of something else is left as it was.
+        refuse_foreign(&open.path, dir)?;
         let lock_path = open.path.join(LOCK);
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
         let file = file.map_err(|error| at(&lock_path, &error))?;
@@ -49,8 +68,12 @@ impl OpenDir {
             Err(TryLockError::WouldBlock) => return Err(Error::Locked { dir: dir.into() }),
             Err(TryLockError::Error(error)) => return Err(at(&lock_path, &error)),
         }
-        check_marker(&open.path, dir, engine)?;
-        fs::create_dir_all(open.data()).map_err(|error| at(dir, &error))?;
+        if has_marker(&open.path)? {
+            check_marker(&open.path, dir, engine)?;
+            check_data(&open.data())?;
+        } else {
+            initialise(&open, dir, engine)?;
+        }
         Ok(open)
     }
 
@@ -59,10 +82,22 @@ impl OpenDir {
         self.path.join(DATA)
     }
 
+    /// From now on, opening this directory in this process fails instead of waiting, unless it is
+    /// closing already.
+    pub(crate) fn set_open(&self) {
+        self.change_use(|now| if now == Use::Opening { Use::Open } else { now });
+    }
+
     /// From now on, opening this directory in this process waits instead of failing.
     pub(crate) fn set_closing(&self) {
-        let (open, changed) = &*OPEN;
-        lock(open).insert(self.path.clone(), true);
+        self.change_use(|_| Use::Closing);
+    }
+
+    fn change_use(&self, change: impl FnOnce(Use) -> Use) {
+        let (in_use, changed) = &*IN_USE;
+        if let Some(now) = lock(in_use).get_mut(&self.path) {
+            *now = change(*now);
+        }
         changed.notify_all();
     }
 }
@@ -74,8 +109,8 @@ impl Drop for OpenDir {
             // the descriptor until it execs, and the lock with it.
             let _ = lock.unlock();
         }
-        let (open, changed) = &*OPEN;
-        lock(open).remove(&self.path);
+        let (in_use, changed) = &*IN_USE;
+        lock(in_use).remove(&self.path);
         changed.notify_all();
     }
 }
@@ -108,55 +143,106 @@ pub(crate) fn write_copy(
         }
         Err(error) => return Err(at(&partial, &error)),
     }
+    // An engine that panics must not leave it in the way either.
+    let mut removed = RemovedUnlessTaken(Some(partial.clone()));
     let data = partial.join(DATA);
-    let written = fs::create_dir(&data)
-        .map_err(|error| at(&data, &error))
-        .and_then(|()| write_data(&data))
-        .and_then(|()| write_marker(&partial, engine))
-        .and_then(|()| sync_tree(&partial))
-        .and_then(|()| fs::rename(&partial, to).map_err(|error| at(to, &error)))
-        .and_then(|()| sync_parent(to));
-    if written.is_err() {
-        let _ = fs::remove_dir_all(&partial);
-    }
-    written
+    fs::create_dir(&data).map_err(|error| at(&data, &error))?;
+    write_data(&data)?;
+    write_marker(&partial, engine)?;
+    sync_tree(&partial)?;
+    fs::rename(&partial, to).map_err(|error| at(to, &error))?;
+    removed.0.take();
+    sync_parent(to)
 }
 
-/// Marks `path` as open in this process, waiting while its store is closing.
+/// A directory that is removed when this is dropped.
+struct RemovedUnlessTaken(Option<PathBuf>);
+
+impl Drop for RemovedUnlessTaken {
+    fn drop(&mut self) {
+        if let Some(dir) = self.0.take() {
+            let _ = fs::remove_dir_all(dir);
+        }
+    }
+}
+
+/// Marks `path` as in use by an opening, waiting while another store is opening or closing it.
 fn reserve(path: &Path) -> Result<()> {
-    let (open, changed) = &*OPEN;
-    let mut dirs = lock(open);
+    let (in_use, changed) = &*IN_USE;
+    let mut dirs = lock(in_use);
     loop {
         match dirs.get(path) {
             None => break,
-            Some(false) => return Err(Error::Locked { dir: path.into() }),
-            Some(true) => dirs = wait(changed, dirs),
+            Some(Use::Open) => return Err(Error::Locked { dir: path.into() }),
+            Some(Use::Opening | Use::Closing) => dirs = wait(changed, dirs),
         }
     }
-    dirs.insert(path.into(), false);
+    dirs.insert(path.into(), Use::Opening);
     Ok(())
 }
 
-/// Checks the marker, or writes it into a directory that holds nothing else.
+fn has_marker(path: &Path) -> Result<bool> {
+    let marker = path.join(MARKER);
+    marker.try_exists().map_err(|error| at(&marker, &error))
+}
+
+/// Refuses a directory that has no marker, but what no first opening leaves.
+fn refuse_foreign(path: &Path, shown: &Path) -> Result<()> {
+    if has_marker(path)? {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).map_err(|error| at(path, &error))? {
+        let entry = entry.map_err(|error| at(path, &error))?;
+        // Another process may just have written the marker, and then data.
+        if !may_precede_marker(&entry) && !has_marker(path)? {
+            return Err(Error::InvalidArgument(format!(
+                "{} is not a Pontoon directory: it holds {:?} and no {MARKER} file",
+                shown.display(),
+                entry.file_name(),
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn may_precede_marker(entry: &DirEntry) -> bool {
+    let is_lost_and_found =
+        |inside: std::io::Result<DirEntry>| inside.is_ok_and(|e| e.file_name() == LOST_AND_FOUND);
+    let name = entry.file_name();
+    name == LOCK
+        || name == NEW_MARKER
+        || name == LOST_AND_FOUND
+        || name == DATA
+            && fs::read_dir(entry.path()).is_ok_and(|mut data| data.all(is_lost_and_found))
+}
+
+/// Makes a directory ours. The marker comes last: it promises that the data folder is there, now and
+/// after a power loss.
+fn initialise(open: &OpenDir, shown: &Path, engine: &str) -> Result<()> {
+    refuse_foreign(&open.path, shown)?;
+    let data = open.data();
+    match fs::create_dir(&data) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(at(&data, &error)),
+        _ => {}
+    }
+    sync_dir(&open.path)?;
+    write_marker(&open.path, engine)?;
+    sync_parent_if_readable(&open.path)
+}
+
+/// Checks that the data folder is there: one made anew would hide that the data has gone.
+fn check_data(data: &Path) -> Result<()> {
+    match fs::metadata(data) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(at(data, &error)),
+        _ => Err(Error::corrupted(format!("the data folder {} is missing", data.display()))),
+    }
+}
+
+/// Checks that the marker is of this layout and of `engine`.
 fn check_marker(path: &Path, shown: &Path, engine: &str) -> Result<()> {
     let marker = path.join(MARKER);
-    let text = match fs::read_to_string(&marker) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let others = fs::read_dir(path).map_err(|error| at(path, &error))?;
-            let foreign = others.flatten().find(|entry| entry.file_name() != LOCK);
-            if let Some(foreign) = foreign {
-                return Err(Error::InvalidArgument(format!(
-                    "{} is not a Pontoon directory: it holds {:?} and no {MARKER} file",
-                    shown.display(),
-                    foreign.file_name(),
-                )));
-            }
-            write_marker(path, engine)?;
-            return sync_parent(path);
-        }
-        Err(error) => return Err(at(&marker, &error)),
-    };
+    let text = fs::read_to_string(&marker).map_err(|error| at(&marker, &error))?;
     let field = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name));
         line.map(str::trim).unwrap_or_default().to_owned()
@@ -175,44 +261,15 @@ fn check_marker(path: &Path, shown: &Path, engine: &str) -> Result<()> {
 
 /// Writes the marker whole or not at all.
 fn write_marker(dir: &Path, engine: &str) -> Result<()> {
-    let partial = dir.join("pontoon.lock.marker");
+    let new = dir.join(NEW_MARKER);
     let write = || {
-        let mut file = File::create(&partial)?;
+        let mut file = File::create(&new)?;
         write!(file, "pontoon-storage\nformat {FORMAT}\nengine {engine}\n")?;
         file.sync_all()?;
-        fs::rename(&partial, dir.join(MARKER))?;
-        File::open(dir)?.sync_all()
+        fs::rename(&new, dir.join(MARKER))
     };
-    write().map_err(|error| at(dir, &error))
-}
-
-/// Fsyncs every file and directory below `dir`, and `dir`.
-fn sync_tree(dir: &Path) -> Result<()> {
-    for entry in fs::read_dir(dir).map_err(|error| at(dir, &error))? {
-        let path = entry.map_err(|error| at(dir, &error))?.path();
-        if path.is_dir() {
-            sync_tree(&path)?;
-        } else {
-            sync(&path)?;
-        }
-    }
-    sync(dir)
-}
-
-fn sync_parent(path: &Path) -> Result<()> {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync(parent),
-        _ => sync(Path::new(".")),
-    }
-}
-
-fn sync(path: &Path) -> Result<()> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(|error| at(path, &error))
-}
-
-/// The system's error, with the path it is about.
-fn at(path: &Path, error: &std::io::Error) -> Error {
-    Error::engine(std::io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    write().map_err(|error| at(dir, &error))?;
+    sync_dir(dir)
 }
 
 #[cfg(test)]
@@ -224,10 +281,26 @@ mod tests {
     fn a_copy_of_the_lock_file_in_a_forked_child_does_not_keep_the_lock() {
         let dir = tempfile::tempdir().unwrap();
         let open = OpenDir::acquire(dir.path(), "memory").unwrap();
+        open.set_open();
         let copy = open.lock.as_ref().unwrap().try_clone().unwrap();
         assert!(matches!(OpenDir::acquire(dir.path(), "memory"), Err(Error::Locked { .. })));
         drop(open);
         OpenDir::acquire(dir.path(), "memory").unwrap();
         drop(copy);
+    }
+
+    #[test]
+    fn a_copy_that_panics_leaves_its_name_free() {
+        let dir = tempfile::tempdir().unwrap();
+        let to = dir.path().join("copy");
+        let panicked = std::panic::catch_unwind(|| {
+            write_copy(&to, "memory", |data| {
+                fs::write(data.join("half"), "a").unwrap();
+                panic!("on purpose");
+            })
+        });
+        assert!(panicked.is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        write_copy(&to, "memory", |_| Ok(())).unwrap();
     }
 }

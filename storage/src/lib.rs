@@ -31,6 +31,7 @@ mod batch;
 mod bridge;
 mod core;
 mod dir;
+mod disk;
 pub mod engine;
 mod error;
 mod keyspace;

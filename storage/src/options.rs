@@ -10,6 +10,16 @@ use crate::error::{Error, Result};
 use crate::keyspace::KeyspaceNames;
 use crate::range::KeyRange;
 
+/// The most that `key_bytes_max` may be: the size up to which RocksDB's authors recommend keys.
+const KEY_BYTES_LIMIT: usize = 8 << 20;
+
+/// The most that `value_bytes_max` may be. redb takes values up to 3 GiB, RocksDB up to 4 GiB.
+const VALUE_BYTES_LIMIT: usize = 2 << 30;
+
+/// The most that `transaction_bytes_max` may be. RocksDB takes batches up to 4 GiB, and a batch is
+/// an operation, what was written before it in its drain, and its own encoding.
+const TRANSACTION_BYTES_LIMIT: usize = 2 << 30;
+
 /// When a write is acknowledged. A single write can ask for more than its store's default
 /// (see [`Store::with_durability`](crate::Store::with_durability)), never for less.
 ///
@@ -252,19 +262,20 @@ impl Options {
         self
     }
 
-    /// The largest key, in bytes. Default 64 KiB.
+    /// The largest key, in bytes. Default 64 KiB; at most 8 MiB.
     pub fn key_bytes_max(mut self, bytes: usize) -> Self {
         self.sizes.key_bytes_max = bytes;
         self
     }
 
-    /// The largest value, in bytes. Default 512 MiB.
+    /// The largest value, in bytes. Default 512 MiB; at most 2 GiB.
     pub fn value_bytes_max(mut self, bytes: usize) -> Self {
         self.sizes.value_bytes_max = bytes;
         self
     }
 
-    /// The most that one operation may write, in bytes of keys, values and overhead. Default 1 GiB.
+    /// The most that one operation may write, in bytes of keys, values and overhead. Default 1 GiB;
+    /// at most 2 GiB.
     pub fn transaction_bytes_max(mut self, bytes: usize) -> Self {
         self.sizes.transaction_bytes_max = bytes;
         self
@@ -312,7 +323,10 @@ impl Options {
         if self.dir.is_none() && !matches!(self.engine, EngineChoice::Kind(EngineKind::Memory)) {
             return invalid("this engine needs a directory: use Options::new");
         }
-        Ok(())
+        let SizeLimits { key_bytes_max, value_bytes_max, transaction_bytes_max } = self.sizes;
+        check_size("key_bytes_max", key_bytes_max, KEY_BYTES_LIMIT)?;
+        check_size("value_bytes_max", value_bytes_max, VALUE_BYTES_LIMIT)?;
+        check_size("transaction_bytes_max", transaction_bytes_max, TRANSACTION_BYTES_LIMIT)
     }
 }
 
@@ -345,6 +359,14 @@ impl SizeLimits {
         let longest = range.start.len().max(range.end.as_ref().map_or(0, |end| end.len()));
         check("range bound", longest, self.key_bytes_max.saturating_add(1))
     }
+}
+
+fn check_size(setting: &str, bytes: usize, limit: usize) -> Result<()> {
+    if bytes <= limit {
+        return Ok(());
+    }
+    let why = format!("{setting} is {bytes}, and the engines take at most {limit}");
+    Err(Error::InvalidArgument(why))
 }
 
 fn check(what: &'static str, size: usize, limit: usize) -> Result<()> {

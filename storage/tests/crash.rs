@@ -23,6 +23,7 @@ use std::time::Duration;
 use common::Setup;
 use futures::future::join_all;
 use pontoon_storage::{Bridge, Durability, EngineKind, Error, Options, Reader, ScanOptions, Store};
+use tempfile::TempDir;
 use workload::{COUNTER, Rng, SHARED, State, WRITERS, count, operation, own_keyspace, writer_of};
 
 const ROUNDS: &str = "PONTOON_CRASH_ROUNDS";
@@ -38,6 +39,9 @@ const ACKS_MAX: u64 = 150;
 /// One of them is killed while it opens the directory that the one before it left.
 const KILLS_PER_KILL_IN_OPEN: u64 = 4;
 
+/// What every engine's first opening creates at the least, files and directories.
+const FIRST_FILES_MAX: usize = 5;
+
 /// In each round a few times over.
 const INTERVAL: Duration = Duration::from_millis(15);
 
@@ -51,6 +55,20 @@ fn a_kill_takes_the_last_unsynced_writes_alone() {
     for_each_mode(|engine, bridge| {
         crash_rounds(engine, bridge.clone(), Durability::Every(INTERVAL), 6);
         crash_rounds(engine, bridge, Durability::Never, 6);
+    });
+}
+
+#[test]
+fn a_first_open_that_is_killed_leaves_what_can_be_opened() {
+    for_each_mode(|engine, bridge| {
+        for files in 0..FIRST_FILES_MAX {
+            let mut crash = Crash::new(engine, &bridge, Durability::Always);
+            let setup = crash.setups[files % crash.setups.len()];
+            let acks = crash.run_child(setup, KillAt::Files(files));
+            let (found, _) = crash.read_back(setup);
+            crash.compare(&acks, found, true);
+            crash.round(setup);
+        }
     });
 }
 
@@ -101,27 +119,16 @@ fn for_each_mode(test: impl Fn(EngineKind, Bridge)) {
 
 /// Rounds on one directory, each from what the one before it left.
 fn crash_rounds(engine: EngineKind, bridge: Bridge, durability: Durability, rounds: u64) {
-    let variable = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
     let rounds = variable(ROUNDS).unwrap_or(rounds);
-    let seed = variable(SEED).unwrap_or_else(random_seed);
-    let dir = tempfile::tempdir().unwrap();
-    let setups: Vec<usize> = Setup::persistent()
-        .iter()
-        .enumerate()
-        .filter(|(_, s)| s.engine == engine && same_mode(&s.bridge, &bridge))
-        .map(|(index, _)| index)
-        .collect();
-    let mut crash = Crash {
-        dir: dir.path().join("store"),
-        durability,
-        seed,
-        rng: Rng(seed),
-        writers: vec![Writer::default(); WRITERS],
-    };
+    let mut crash = Crash::new(engine, &bridge, durability);
     for round in 0..rounds {
-        println!("{engine:?} {bridge:?} {durability:?} round {round}, {SEED}={seed}");
-        crash.round(setups[round as usize % setups.len()]);
+        println!("round {round}");
+        crash.round(crash.setups[round as usize % crash.setups.len()]);
     }
+}
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect(name))
 }
 
 fn same_mode(a: &Bridge, b: &Bridge) -> bool {
@@ -148,8 +155,22 @@ struct Ack {
     synced: bool,
 }
 
+/// When a child is killed.
+#[derive(Clone, Copy)]
+enum KillAt {
+    /// As soon as it begins to open.
+    Opening,
+    /// Once its directory holds so many files and directories.
+    Files(usize),
+    /// Once it has acknowledged more than so many operations.
+    Acks(u64),
+}
+
 struct Crash {
     dir: PathBuf,
+    /// What removes it in the end.
+    _above: TempDir,
+    setups: Vec<usize>,
     durability: Durability,
     seed: u64,
     rng: Rng,
@@ -157,19 +178,40 @@ struct Crash {
 }
 
 impl Crash {
+    /// In a new directory.
+    fn new(engine: EngineKind, bridge: &Bridge, durability: Durability) -> Self {
+        let seed = variable(SEED).unwrap_or_else(random_seed);
+        println!("{engine:?} {bridge:?} {durability:?}, {SEED}={seed}");
+        let above = tempfile::tempdir().unwrap();
+        let setups = Setup::persistent()
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| s.engine == engine && same_mode(&s.bridge, bridge))
+            .map(|(index, _)| index)
+            .collect();
+        Self {
+            dir: above.path().join("store"),
+            _above: above,
+            setups,
+            durability,
+            seed,
+            rng: Rng(seed),
+            writers: vec![Writer::default(); WRITERS],
+        }
+    }
+
     fn round(&mut self, setup: usize) {
         let acks_until_kill = self.rng.below(ACKS_MAX);
-        let acks = self.run_child(setup, Some(acks_until_kill));
+        let acks = self.run_child(setup, KillAt::Acks(acks_until_kill));
         if self.rng.below(KILLS_PER_KILL_IN_OPEN) == 0 {
-            self.run_child(setup, None);
+            self.run_child(setup, KillAt::Opening);
         }
         let (found, unsynced_dies) = self.read_back(setup);
         self.compare(&acks, found, self.durability == Durability::Always || !unsynced_dies);
     }
 
-    /// Starts a child and kills it once it has acknowledged so many operations (`None`: as soon as
-    /// it begins to open). Returns all that it acknowledged, in its order.
-    fn run_child(&self, setup: usize, acks_until_kill: Option<u64>) -> Vec<Ack> {
+    /// Starts a child and kills it. Returns all that it acknowledged, in its order.
+    fn run_child(&self, setup: usize, kill_at: KillAt) -> Vec<Ack> {
         let starts: Vec<String> = self.writers.iter().map(|w| w.next.to_string()).collect();
         let durability = match self.durability {
             Durability::Always => "0",
@@ -189,8 +231,18 @@ impl Crash {
         let mut out = BufReader::new(child.stdout.take().unwrap());
         while next_line(&mut out).expect("it ended by itself") != "opening" {}
         let mut acks = Vec::new();
-        while acks_until_kill.is_some_and(|until| acks.len() as u64 <= until) {
-            acks.push(parse_ack(&next_line(&mut out).expect("it ended by itself")));
+        match kill_at {
+            KillAt::Opening => {}
+            KillAt::Files(files) => {
+                while count_files(&self.dir) < files {
+                    std::thread::yield_now();
+                }
+            }
+            KillAt::Acks(until) => {
+                while acks.len() as u64 <= until {
+                    acks.push(parse_ack(&next_line(&mut out).expect("it ended by itself")));
+                }
+            }
         }
         kill(&mut child);
         while let Some(line) = next_line(&mut out) {
@@ -346,6 +398,12 @@ fn parse_ack(line: &str) -> Ack {
         index: index.parse().unwrap(),
         synced: synced.parse().unwrap(),
     }
+}
+
+/// Files and directories below `dir`, those that come and go meanwhile maybe not counted.
+fn count_files(dir: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    entries.flatten().map(|entry| 1 + count_files(&entry.path())).sum()
 }
 
 fn kill(child: &mut Child) {

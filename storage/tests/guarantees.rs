@@ -523,6 +523,37 @@ fn opening_waits_for_a_dropped_store_that_is_still_closing() {
 }
 
 #[test]
+fn opening_waits_for_an_open_whose_future_was_dropped() {
+    with_control(|options, control| async move {
+        control.open_gate.shut();
+        let first = begin(Store::open(options.clone())).await;
+        control.open_gate.wait_for_held(1);
+        drop(first);
+        let mut again = begin(Store::open(options)).await;
+        // What it takes to open and close a whole store is time enough for a refusal.
+        let other = tempfile::tempdir().unwrap();
+        let other = Options::new(other.path()).engine(EngineKind::Memory);
+        let other = Store::open(other.bridge(pontoon_storage::Bridge::Pool)).await.unwrap();
+        other.close().await.unwrap();
+        let polled = poll!(again.as_mut());
+        assert!(polled.is_pending(), "{polled:?}");
+        control.open_gate.open();
+        again.await.unwrap().close().await.unwrap();
+    });
+}
+
+/// Two at once: one of them, and no more, has the directory; the other is told so by an answer.
+#[test]
+fn of_two_opens_at_once_one_is_refused() {
+    for_each(Setup::persistent(), |_, options| async move {
+        let (a, b) = futures::join!(Store::open(options.clone()), Store::open(options));
+        let (store, refused) = if a.is_ok() { (a, b) } else { (b, a) };
+        assert!(matches!(refused, Err(Error::Locked { .. })), "{refused:?}");
+        store.unwrap().close().await.unwrap();
+    });
+}
+
+#[test]
 fn a_directory_is_open_once_and_the_error_names_it() {
     for_each(Setup::persistent(), |_, options| async move {
         let store = Store::open(options.clone()).await.unwrap();
@@ -579,6 +610,14 @@ fn a_directory_of_something_else_is_refused_and_left_alone() {
     let refused = open(&foreign, EngineKind::Memory);
     assert!(matches!(refused, Err(Error::InvalidArgument(_))), "{refused:?}");
     assert_eq!(std::fs::read_to_string(foreign.join("letter.txt")).unwrap(), "dear");
+    assert_eq!(std::fs::read_dir(&foreign).unwrap().count(), 1, "a file was added");
+    // Ours would be empty when there is no marker yet.
+    let folder = dir.path().join("folder");
+    std::fs::create_dir_all(folder.join("data")).unwrap();
+    std::fs::write(folder.join("data/letter.txt"), "dear").unwrap();
+    let refused = open(&folder, EngineKind::Memory);
+    assert!(matches!(refused, Err(Error::InvalidArgument(_))), "{refused:?}");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "a file was added");
     for &kind in EngineKind::AVAILABLE.iter().filter(|kind| kind.is_persistent()) {
         let other = other.with_file_name(kind.name());
         futures::executor::block_on(open(&other, kind).unwrap().close()).unwrap();
@@ -787,5 +826,24 @@ fn options_that_contradict_each_other_are_refused() {
     ] {
         let refused = open(options.clone());
         assert!(matches!(refused, Err(Error::InvalidArgument(_))), "{options:?}: {refused:?}");
+    }
+}
+
+/// A write that the engine refuses would end all writing.
+#[test]
+fn sizes_that_no_engine_takes_are_refused_at_open() {
+    let open = |options: Options| futures::executor::block_on(Store::open(options));
+    type Set = fn(Options, usize) -> Options;
+    let settings: [(&str, Set, usize); 3] = [
+        ("key_bytes_max", Options::key_bytes_max, 8 << 20),
+        ("value_bytes_max", Options::value_bytes_max, 2 << 30),
+        ("transaction_bytes_max", Options::transaction_bytes_max, 2 << 30),
+    ];
+    for (name, set, most) in settings {
+        let store = open(set(Options::in_memory(), most)).unwrap();
+        futures::executor::block_on(store.close()).unwrap();
+        let refused = open(set(Options::in_memory(), most + 1));
+        let Err(Error::InvalidArgument(why)) = refused else { panic!("{refused:?}") };
+        assert!(why.contains(name) && why.contains(&most.to_string()), "{why}");
     }
 }

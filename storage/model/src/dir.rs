@@ -15,6 +15,8 @@ impl OpenDir {
         self.0.clone()
     }
 
+    pub(crate) fn set_open(&self) {}
+
     pub(crate) fn set_closing(&self) {}
 }
 

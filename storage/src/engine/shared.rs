@@ -1,8 +1,6 @@
 //! What the engines have in common.
 
 use std::ops::Bound;
-#[cfg(any(feature = "redb", feature = "rocksdb"))]
-use std::path::Path;
 
 use bytes::Bytes;
 
@@ -34,15 +32,4 @@ pub(super) fn bounds<'a>(
     end: Option<&'a Bytes>,
 ) -> (Bound<&'a [u8]>, Bound<&'a [u8]>) {
     (Bound::Included(&**start), end.map_or(Bound::Unbounded, |end| Bound::Excluded(&**end)))
-}
-
-/// Makes the names in `dir` survive a power loss: a file that was fsynced is lost all the same if
-/// the directory that names it was not.
-#[cfg(any(feature = "redb", feature = "rocksdb"))]
-pub(super) fn sync_dir(dir: &Path) -> Result<()> {
-    #[cfg(unix)]
-    std::fs::File::open(dir)?.sync_all()?;
-    #[cfg(not(unix))]
-    let _ = dir;
-    Ok(())
 }

@@ -28,6 +28,7 @@ pub struct Control {
     pub dropped: AtomicBool,
     /// Keys whose `get` waits at the gate.
     pub held_get: Mutex<Option<Bytes>>,
+    pub open_gate: Gate,
     pub apply_gate: Gate,
     pub get_gate: Gate,
     pub checkpoint_gate: Gate,
@@ -86,6 +87,7 @@ pub fn wrapped(options: Options, kind: EngineKind, control: &Arc<Control>) -> Op
         kind.name(),
         Arc::new(move |dir: &Path, engine_options, names| {
             control.called("open");
+            control.open_gate.pass();
             let inner = kind.open(dir, engine_options, names)?;
             Ok(Box::new(Wrapped { inner, control: Arc::clone(&control) }))
         }),

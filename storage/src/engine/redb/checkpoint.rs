@@ -1,6 +1,5 @@
 //! A copy of the whole database, made from one read transaction while writing goes on.
 
-use std::fs::File;
 use std::ops::Bound;
 use std::path::Path;
 
@@ -10,6 +9,7 @@ use ::redb::{
 
 use super::Definition;
 use super::failure::failed;
+use crate::disk::sync_file;
 use crate::error::{Error, Result};
 
 /// A transaction of the copy ends with the entry that brings it to this many bytes: what bounds the
@@ -40,7 +40,7 @@ pub(super) fn write(database: &Database, path: &Path) -> Result<()> {
     copy.begin_write().map_err(failed)?.commit().map_err(failed)?;
     drop(copy);
     // redb calls fdatasync alone, and closing writes once more.
-    Ok(File::open(path)?.sync_all()?)
+    sync_file(path)
 }
 
 /// Whether there may be more. Appends through a cursor, which builds pages from a run of keys; an

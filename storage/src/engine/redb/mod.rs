@@ -4,6 +4,7 @@
 //! quick repair). A commit without leaves its root in this process's memory: it is visible, but the
 //! file does not name it until a later commit syncs, so it dies with the process.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,8 +14,9 @@ use ::redb::{
     TableHandle, WriteTransaction,
 };
 
-use super::shared::{bounds, sync_dir};
+use super::shared::bounds;
 use super::{Changes, Engine, EngineOptions, EngineStats, KeyspaceChanges, Snapshot};
+use crate::disk::{sync_dir, sync_file};
 use crate::error::Result;
 use crate::keyspace::{KeyspaceId, KeyspaceNames};
 
@@ -29,6 +31,9 @@ use snapshot::RedbSnapshot;
 
 /// The database's file in the engine's directory.
 const FILE: &str = "data.redb";
+
+/// The same while it is created.
+const NEW_FILE: &str = "data.redb.new";
 
 /// Changes applied without sync since the last durable commit, in bytes, that make the next commit a
 /// durable one: what a crash of the process can lose, however rarely the caller syncs.
@@ -56,12 +61,14 @@ impl Redb {
         names: Arc<KeyspaceNames>,
     ) -> Result<Self> {
         let path = dir.join(FILE);
+        if !path.try_exists()? {
+            create(dir, &path)?;
+        }
         let database = Builder::new()
             .set_cache_size(options.cache_bytes)
             .set_repair_callback(repair::reporter(path.clone()))
-            .create(&path)
+            .open(&path)
             .map_err(|error| open_failed(error, dir))?;
-        sync_dir(dir)?;
         Ok(Self {
             database,
             names,
@@ -163,6 +170,20 @@ impl Engine for Redb {
     fn unsynced_dies_with_process(&self) -> bool {
         true
     }
+}
+
+/// Creates an empty database at `path`, whole or not at all: redb sizes its file first, and takes one
+/// whose header it has not come to write for something else.
+fn create(dir: &Path, path: &Path) -> Result<()> {
+    let new = dir.join(NEW_FILE);
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    drop(Builder::new().create(&new).map_err(|error| open_failed(error, dir))?);
+    sync_file(&new)?;
+    std::fs::rename(&new, path)?;
+    sync_dir(dir)
 }
 
 fn apply_to(transaction: &WriteTransaction, name: &str, changes: &KeyspaceChanges) -> Result<()> {

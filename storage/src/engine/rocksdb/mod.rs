@@ -16,8 +16,8 @@ use ::rocksdb::{
     WriteOptions,
 };
 
-use super::shared::sync_dir;
 use super::{Changes, Engine, EngineOptions, EngineStats, Snapshot};
+use crate::disk::sync_dir;
 use crate::error::{Error, Result};
 use crate::keyspace::{KeyspaceId, KeyspaceNames};
 
@@ -173,7 +173,8 @@ impl Engine for Rocksdb {
         Ok(())
     }
 
-    /// Durable because RocksDB fsyncs its manifest, which says what families there are.
+    /// Durable because RocksDB fsyncs its manifest, which says what families there are. The log is
+    /// fsynced first, or a power loss could take writes from before the drop and leave the drop.
     fn drop_keyspace(&self, keyspace: KeyspaceId) -> Result<bool> {
         let name = self.names.name(keyspace)?;
         let mut existing = self.families().existing();
@@ -182,6 +183,7 @@ impl Engine for Rocksdb {
         if existing.len() == before {
             return Ok(false);
         }
+        self.sync()?;
         self.publish_families(existing);
         self.db.drop_cf(&name).map_err(failed)?;
         Ok(true)
@@ -199,7 +201,10 @@ impl Engine for Rocksdb {
     }
 
     fn stats(&self) -> Result<EngineStats> {
-        statistics::read(&self.db, &self.families(), &self.cache, &self.path)
+        let mut stats = statistics::read(&self.db, &self.families(), &self.cache, &self.path)?;
+        let unsynced = u8::from(self.unsynced.load(Ordering::Relaxed));
+        stats.details.push(("log-unsynced".to_owned(), unsynced.to_string()));
+        Ok(stats)
     }
 
     fn close(&self) -> Result<()> {
@@ -209,7 +214,8 @@ impl Engine for Rocksdb {
     }
 }
 
-/// Whether there is a database at `path`.
+/// Whether there is a database at `path`. RocksDB creates `CURRENT` before its first log, and data
+/// only comes later: a first opening that was cut off has neither, and is done again.
 ///
 /// # Errors
 /// [`Error::Corrupted`] when there is data but not the file that says where it begins: RocksDB

@@ -14,6 +14,10 @@ use crate::error::Result;
 /// Ranges with more keys than this get a range tombstone.
 const POINT_DELETES_MAX: usize = 64;
 
+/// A batch that has come to this many bytes gets range tombstones only: the keys that a range covers
+/// were never counted when the size of its operation was checked.
+const POINT_DELETES_BATCH_BYTES_MAX: usize = 4 << 20;
+
 /// Deleted or overwritten keys that the search for live ones steps over before it gives up.
 const SKIPPED_KEYS_MAX: u64 = 4096;
 
@@ -28,7 +32,9 @@ pub(super) fn add(
     end: Option<&Bytes>,
     batch: &mut WriteBatch,
 ) -> Result<()> {
-    if let Some(keys) = few_keys(db, family, start, end)? {
+    if batch.size_in_bytes() < POINT_DELETES_BATCH_BYTES_MAX
+        && let Some(keys) = few_keys(db, family, start, end)?
+    {
         for key in keys {
             batch.delete_cf(family, key);
         }
@@ -85,4 +91,35 @@ fn bounded(start: &Bytes, end: Option<&Bytes>) -> ReadOptions {
         options.set_iterate_upper_bound(&**end);
     }
     options
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_ranges_of_long_keys_make_no_huge_batch() {
+        const RANGES: usize = 40;
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = ::rocksdb::Options::default();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        let db = Db::open_cf(&options, dir.path(), ["a"]).unwrap();
+        let family = db.cf_handle("a").unwrap();
+        for range in 0..RANGES {
+            for key in 0..4 {
+                db.put_cf(&family, format!("{range:02}/{key}{}", "x".repeat(60_000)), "v").unwrap();
+            }
+        }
+        let mut batch = WriteBatch::default();
+        for range in 0..RANGES {
+            let (start, end) = (format!("{range:02}/"), format!("{range:02}0"));
+            add(&db, &family, &start.into(), Some(&end.into()), &mut batch).unwrap();
+        }
+        let bytes = batch.size_in_bytes();
+        assert!(bytes < POINT_DELETES_BATCH_BYTES_MAX + (1 << 20), "{bytes}");
+        db.write(batch).unwrap();
+        assert_eq!(last_key(&db, &family, &Bytes::new()).unwrap(), None);
+    }
 }

@@ -123,6 +123,24 @@ fn data_without_its_beginning_is_damage() {
     assert!(matches!(error, Error::Corrupted(_)), "{error:?}");
 }
 
+/// RocksDB fsyncs the file that says which keyspaces there are. Were the log before it not fsynced
+/// first, a power loss could take a write and leave the drop that came after.
+#[test]
+fn dropping_a_keyspace_does_not_overtake_the_writes_before_it() {
+    let f = Fixture::new(EngineKind::Rocksdb);
+    let (kept, dropped) = (f.keyspace("kept"), f.keyspace("dropped"));
+    let unsynced = || {
+        let stats = f.engine().stats().unwrap();
+        stats.details.into_iter().find(|(name, _)| name == "log-unsynced").unwrap().1
+    };
+    f.apply([change(dropped).put("k", "v")]);
+    assert_eq!(unsynced(), "0");
+    f.apply_with([change(kept).put("k", "v")], false);
+    assert_eq!(unsynced(), "1");
+    assert!(f.engine().drop_keyspace(dropped).unwrap());
+    assert_eq!(unsynced(), "0");
+}
+
 /// A search for live keys must not walk millions of deleted ones first.
 #[test]
 fn ranges_full_of_deleted_keys_are_deleted_all_the_same() {

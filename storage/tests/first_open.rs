@@ -51,6 +51,7 @@ fn a_first_open_cut_off_before_its_marker_was_written_is_done_again() {
 }
 
 /// A directory as it is when its marker has been written and its engine has done nothing yet.
+#[cfg(any(feature = "redb", feature = "rocksdb"))]
 fn marked(kind: EngineKind) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     block_on(open(dir.path(), kind).unwrap().close()).unwrap();

@@ -81,6 +81,9 @@ impl Engine for Shared {
     fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
         self.0.snapshot()
     }
+    fn get_many(&self, keys: &[(KeyspaceId, &[u8])]) -> Vec<Result<Option<Bytes>>> {
+        self.0.get_many(keys)
+    }
     fn apply(&self, changes: &Changes, sync: bool) -> Result<()> {
         self.0.apply(changes, sync)
     }

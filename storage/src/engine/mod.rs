@@ -37,6 +37,15 @@ pub trait Engine: Send + Sync + 'static {
     /// [`Error::Engine`] or [`Error::Corrupted`].
     fn snapshot(&self) -> Result<Box<dyn Snapshot>>;
 
+    /// The newest values of `keys`, in their order, each on its own: no consistent view of several.
+    /// Engines for which that is cheaper than a snapshot override it.
+    fn get_many(&self, keys: &[(KeyspaceId, &[u8])]) -> Vec<Result<Option<Bytes>>> {
+        match self.snapshot() {
+            Ok(snapshot) => snapshot.get_many(keys),
+            Err(error) => vec![Err(error); keys.len()],
+        }
+    }
+
     /// Applies `changes` all or nothing: in each keyspace its ranges are deleted first, then its
     /// writes are made. A keyspace that does not exist is created. With `sync` the changes, and all
     /// applied before them, survive a power loss once this returns.

@@ -114,7 +114,7 @@ impl<W: Work> Lane<W> {
         let bytes_max = limits.bytes.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
             kind,
-            queue: Queue::new(drains_max, take),
+            queue: Queue::new(drains_max, num_cpus::get(), take),
             operations: Semaphore::new(limits.operations.min(Semaphore::MAX_PERMITS)),
             bytes: Semaphore::new(bytes_max),
             bytes_max,

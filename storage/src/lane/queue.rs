@@ -53,6 +53,9 @@ pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
     ended: Condvar,
     drains_max: usize,
+    /// Drains at the most while operations are fast: what is bound by the CPU gains nothing from
+    /// more threads than there are CPUs.
+    drains_fast_max: usize,
     take: TakeLimit,
 }
 
@@ -68,10 +71,10 @@ struct State<T> {
 }
 
 impl<T: Queued> Queue<T> {
-    pub(crate) fn new(drains_max: usize, take: TakeLimit) -> Self {
+    pub(crate) fn new(drains_max: usize, drains_fast_max: usize, take: TakeLimit) -> Self {
         let waiting = VecDeque::new();
         let state = Mutex::new(State { waiting, drains: 0, slow: false, takes: 0, closed: false });
-        Self { state, ended: Condvar::new(), drains_max, take }
+        Self { state, ended: Condvar::new(), drains_max, drains_fast_max, take }
     }
 
     /// Queues `operation`.
@@ -165,6 +168,7 @@ impl<T: Queued> Queue<T> {
         let deserved = match state.drains {
             0 => 1,
             _ if state.slow => 1,
+            drains if drains >= self.drains_fast_max => usize::MAX,
             drains => self.take.operations.saturating_mul(drains),
         };
         let start = state.drains < self.drains_max && state.waiting.len() >= deserved;
@@ -194,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_a_drain_puts_back_asks_for_another_when_operations_are_slow() {
-        let queue = Queue::new(2, TakeLimit { operations: 4, bytes: 100 });
+        let queue = Queue::new(2, 2, TakeLimit { operations: 4, bytes: 100 });
         assert!(matches!(queue.push(1), Pushed::Queued { start_drain: true }));
         assert!(matches!(queue.push(2), Pushed::Queued { start_drain: false }));
         let (mut first, mut second) = (Vec::new(), Vec::new());
@@ -206,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_lost_drain_leaves_the_operations_to_the_drain_beside_it() {
-        let queue = Queue::new(2, TakeLimit { operations: 1, bytes: 100 });
+        let queue = Queue::new(2, 2, TakeLimit { operations: 1, bytes: 100 });
         assert!(matches!(queue.push(1), Pushed::Queued { start_drain: true }));
         assert!(matches!(queue.push(2), Pushed::Queued { start_drain: true }));
         assert_eq!(queue.drain_lost(), []);

@@ -133,10 +133,9 @@ fn run_gets(env: &ReadEnv<'_>, gets: Vec<(KeyspaceId, Bytes, Reply<Option<Bytes>
         return;
     }
     let keys: Vec<(KeyspaceId, &[u8])> = gets.iter().map(|(ks, key, _)| (*ks, &**key)).collect();
-    let read = catch_unwind(AssertUnwindSafe(|| match (env.view(), keys.as_slice()) {
-        (Ok(view), [(keyspace, key)]) => vec![view.snapshot().get(*keyspace, key)],
-        (Ok(view), keys) => view.snapshot().get_many(keys),
-        (Err(error), keys) => vec![Err(error); keys.len()],
+    let read = catch_unwind(AssertUnwindSafe(|| match env.engine() {
+        Ok(engine) => engine.get_many(&keys),
+        Err(error) => vec![Err(error); keys.len()],
     }));
     let values = read.unwrap_or_else(|payload| {
         env.metrics.panicked.add(keys.len() as u64);

@@ -12,9 +12,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ::rocksdb::checkpoint::Checkpoint;
 use ::rocksdb::{
-    Cache, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, Options, WriteBatch,
-    WriteOptions,
+    Cache, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, Options, ReadOptions,
+    WriteBatch, WriteOptions,
 };
+use bytes::Bytes;
 
 use super::{Changes, Engine, EngineOptions, EngineStats, Snapshot};
 use crate::disk::sync_dir;
@@ -30,7 +31,7 @@ mod tuning;
 
 use failure::{failed, open_failed};
 use families::Families;
-use snapshot::RocksSnapshot;
+use snapshot::{Points, RocksSnapshot};
 
 /// RocksDB's directory within the engine's: it calls its files what it likes, and a checkpoint wants
 /// to create its directory itself.
@@ -133,6 +134,12 @@ impl Engine for Rocksdb {
         let snapshot =
             RocksSnapshot::take(&self.db, Arc::clone(&families), Arc::clone(&self.names));
         Ok(Box::new(snapshot))
+    }
+
+    /// Without a snapshot, which takes and gives back RocksDB's one lock.
+    fn get_many(&self, keys: &[(KeyspaceId, &[u8])]) -> Vec<Result<Option<Bytes>>> {
+        let (families, options) = (self.families(), &ReadOptions::default());
+        Points { families: &families, names: &self.names, options }.get_many(keys)
     }
 
     fn apply(&self, changes: &Changes, sync: bool) -> Result<()> {

@@ -60,28 +60,28 @@ impl RocksSnapshot {
         Self { pinned, families, names }
     }
 
-    fn get_batch(&self, keyspace: KeyspaceId, keys: &[&[u8]]) -> Vec<Result<Option<Bytes>>> {
+    fn points(&self) -> Points<'_> {
         let options = &self.pinned.borrow_dependent().options;
-        let found = self.families.with(&self.names, keyspace, |db, family| {
-            let Some(family) = family else { return Ok(vec![Ok(None); keys.len()]) };
-            // Not sorted by us: RocksDB sorts pointers faster than we could.
-            let values = db.batched_multi_get_cf_opt(family, keys.iter().copied(), false, options);
-            Ok(values.into_iter().map(|value| value.map(owned).map_err(failed)).collect())
-        });
-        found.unwrap_or_else(|error| vec![Err(error); keys.len()])
+        Points { families: &self.families, names: &self.names, options }
     }
 }
 
-impl Snapshot for RocksSnapshot {
+/// Point reads, as `options` say: of a snapshot, or of the newest state.
+pub(super) struct Points<'e> {
+    pub(super) families: &'e Families,
+    pub(super) names: &'e KeyspaceNames,
+    pub(super) options: &'e ReadOptions,
+}
+
+impl Points<'_> {
     fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Bytes>> {
-        let options = &self.pinned.borrow_dependent().options;
-        self.families.with(&self.names, keyspace, |db, family| {
+        self.families.with(self.names, keyspace, |db, family| {
             let Some(family) = family else { return Ok(None) };
-            db.get_pinned_cf_opt(family, key, options).map(owned).map_err(failed)
+            db.get_pinned_cf_opt(family, key, self.options).map(owned).map_err(failed)
         })
     }
 
-    fn get_many(&self, keys: &[(KeyspaceId, &[u8])]) -> Vec<Result<Option<Bytes>>> {
+    pub(super) fn get_many(&self, keys: &[(KeyspaceId, &[u8])]) -> Vec<Result<Option<Bytes>>> {
         let mut of_keyspace: BTreeMap<KeyspaceId, (Vec<usize>, Vec<&[u8]>)> = BTreeMap::new();
         for (position, (keyspace, key)) in keys.iter().enumerate() {
             let (positions, keys) = of_keyspace.entry(*keyspace).or_default();
@@ -102,6 +102,27 @@ impl Snapshot for RocksSnapshot {
             }
         }
         answers
+    }
+
+    fn get_batch(&self, keyspace: KeyspaceId, keys: &[&[u8]]) -> Vec<Result<Option<Bytes>>> {
+        let found = self.families.with(self.names, keyspace, |db, family| {
+            let Some(family) = family else { return Ok(vec![Ok(None); keys.len()]) };
+            let keys = keys.iter().copied();
+            // Not sorted by us: RocksDB sorts pointers faster than we could.
+            let values = db.batched_multi_get_cf_opt(family, keys, false, self.options);
+            Ok(values.into_iter().map(|value| value.map(owned).map_err(failed)).collect())
+        });
+        found.unwrap_or_else(|error| vec![Err(error); keys.len()])
+    }
+}
+
+impl Snapshot for RocksSnapshot {
+    fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Bytes>> {
+        self.points().get(keyspace, key)
+    }
+
+    fn get_many(&self, keys: &[(KeyspaceId, &[u8])]) -> Vec<Result<Option<Bytes>>> {
+        self.points().get_many(keys)
     }
 
     fn page(

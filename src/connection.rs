@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
-use tokio::io::AsyncWriteExt;
+use bytes::BytesMut;
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 
 use crate::command::{Session, admit, refuse, run_connection};
@@ -22,6 +22,9 @@ const READ_BYTES: usize = 64 << 10;
 
 /// Replies held back for one flush; more are sent at once.
 const REPLY_BYTES_HELD_MAX: usize = 1 << 20;
+
+/// Requests taken in while the client takes no replies, in bytes; then it has to read first.
+const UNREAD_REPLIES_INPUT_BYTES_MAX: usize = 64 << 20;
 
 /// Chunks in one vectored write, well below the system's limit (1024 on Linux).
 const WRITE_CHUNKS_MAX: usize = 64;
@@ -191,30 +194,52 @@ impl Connection {
         Ok(())
     }
 
+    /// Sends the replies. While the client takes none, what it sends is taken in: many a client
+    /// sends a whole pipeline before it reads.
     async fn flush(&mut self) -> io::Result<()> {
         if self.replies.is_empty() {
             return Ok(());
         }
         let replies = mem::replace(&mut self.replies, Encoder::new(self.session.protocol));
         self.service.state.stats.net_output_bytes.fetch_add(replies.len_bytes() as u64, Relaxed);
-        write_chunks(&mut self.stream, replies.into_chunks().as_slice()).await
+        let chunks = replies.into_chunks();
+        let mut slices: Vec<_> =
+            chunks.as_slice().iter().map(|chunk| IoSlice::new(chunk)).collect();
+        let mut rest = slices.as_mut_slice();
+        let mut sends_more = true;
+        while !rest.is_empty() {
+            let window = rest.get(..WRITE_CHUNKS_MAX).unwrap_or(rest);
+            match self.stream.try_write_vectored(window) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => IoSlice::advance_slices(&mut rest, written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    sends_more &= self.input.len() < UNREAD_REPLIES_INPUT_BYTES_MAX;
+                    if !sends_more {
+                        self.stream.writable().await?;
+                        continue;
+                    }
+                    let ready = self.stream.ready(Interest::READABLE | Interest::WRITABLE).await?;
+                    if ready.is_readable() {
+                        sends_more = self.receive_beside()?;
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
-}
 
-async fn write_chunks(stream: &mut TcpStream, chunks: &[Bytes]) -> io::Result<()> {
-    if let [only] = chunks {
-        return stream.write_all(only).await;
-    }
-    let mut slices: Vec<_> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
-    let mut rest = slices.as_mut_slice();
-    while !rest.is_empty() {
-        let window = rest.get(..WRITE_CHUNKS_MAX).unwrap_or(rest);
-        match stream.write_vectored(window).await? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            written => IoSlice::advance_slices(&mut rest, written),
+    /// Takes what the client has sent; whether it may send more.
+    fn receive_beside(&mut self) -> io::Result<bool> {
+        match self.try_receive() {
+            Ok(received) => {
+                self.service.state.stats.net_input_bytes.fetch_add(received as u64, Relaxed);
+                Ok(received > 0)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
+            Err(error) => Err(error),
         }
     }
-    Ok(())
 }
 
 /// Whether the request is a line of an HTTP request, by which web pages have been made to reach

@@ -4,14 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use pontoon_storage::ReadLane;
+use pontoon_storage::{Error, ReadLane};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::data::{self, SWEEP_STEP_DEFAULT, expire_step, has_expired, has_garbage, sweep_step};
+use crate::data::{
+    self, SWEEP_STEP_DEFAULT, SweepProgress, expire_step, has_expired, has_garbage, sweep_step,
+};
 use crate::run::{Service, now_ms};
 
 /// How often to look for work (Redis's `hz` is 10, too).
 const INTERVAL: Duration = Duration::from_millis(100);
+
+/// After so many looks, a minute, the sweep starts from the front: for keys stored with a time that
+/// had passed already.
+const TICKS_FROM_THE_FRONT: u64 = 600;
 
 /// Entries that one step takes from one discarded value at the most.
 const GARBAGE_STEP_LEN: usize = 32;
@@ -25,15 +31,22 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 /// Sweeps until the store is closed. When the future is dropped, the step that runs finishes.
 pub(crate) async fn sweep(service: Arc<Service>) {
+    let mut progress = SweepProgress::default();
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    for tick in 1u64.. {
         ticks.tick().await;
-        match sweep_once(&service).await {
+        if tick.is_multiple_of(TICKS_FROM_THE_FRONT) {
+            progress = SweepProgress::default();
+        }
+        match sweep_once(&service, &mut progress).await {
             Ok(()) => {}
-            Err(data::Error::Storage(pontoon_storage::Error::Closed)) => return,
+            Err(data::Error::Storage(Error::Closed)) => return,
             Err(error) => {
                 tracing::warn!(%error, "cannot remove expired keys for the moment");
+                if let data::Error::Storage(Error::Commit(_) | Error::ReadOnly(_)) = error {
+                    service.state.last_write_ok.store(false, Relaxed);
+                }
                 sleep(PAUSE_AFTER_FAILURE).await;
             }
         }
@@ -42,39 +55,40 @@ pub(crate) async fn sweep(service: Arc<Service>) {
 
 /// Removes what there is to remove now. Each step is an operation of its own, so that clients' writes
 /// come in between.
-async fn sweep_once(service: &Arc<Service>) -> data::Result<()> {
-    let looking = Arc::clone(service);
+async fn sweep_once(service: &Arc<Service>, progress: &mut SweepProgress) -> data::Result<()> {
+    let (looking, so_far) = (Arc::clone(service), progress.clone());
     let background = service.store.with_lane(ReadLane::Background);
     let (expired, garbage) = background
         .view(move |view| {
             let databases = &looking.databases;
-            let expired = has_expired(view, databases, now_ms())?;
+            let expired = has_expired(view, databases, now_ms(), &so_far)?;
             Ok::<_, data::Error>((expired, has_garbage(view, databases)?))
         })
         .await?;
     let mut more = expired;
     while more {
-        let here = Arc::clone(service);
+        let (here, mut next) = (Arc::clone(service), progress.clone());
         let step = move |tx: &mut _| {
-            let done = expire_step(tx, &here.databases, now_ms(), SWEEP_STEP_DEFAULT)?;
+            let limit = SWEEP_STEP_DEFAULT;
+            let done = expire_step(tx, &here.databases, now_ms(), limit, &mut next)?;
             // Before the commit: whoever sees that the keys are gone must see them counted.
             here.state.stats.expired_keys.fetch_add(done.removed, Relaxed);
-            Ok::<_, data::Error>(done.more)
+            Ok::<_, data::Error>((done.more, next))
         };
-        more = service.store.update(step).await?;
+        (more, *progress) = service.store.update(step).await?;
     }
     let mut more = garbage;
     while more {
-        let here = Arc::clone(service);
+        let (here, mut next) = (Arc::clone(service), progress.clone());
         let step = move |tx: &mut _| {
             for _ in 0..GARBAGE_STEPS_PER_OPERATION {
-                if !sweep_step(tx, &here.databases, GARBAGE_STEP_LEN)? {
-                    return Ok(false);
+                if !sweep_step(tx, &here.databases, GARBAGE_STEP_LEN, &mut next)? {
+                    return Ok((false, next));
                 }
             }
-            Ok::<_, data::Error>(true)
+            Ok::<_, data::Error>((true, next))
         };
-        more = service.store.update(step).await?;
+        (more, *progress) = service.store.update(step).await?;
     }
     Ok(())
 }

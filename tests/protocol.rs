@@ -36,6 +36,21 @@ fn a_pipeline_is_answered_in_order() {
 }
 
 #[test]
+fn a_client_may_send_a_whole_pipeline_before_it_reads() {
+    let server = Server::in_memory(&[]);
+    let mut client = server.connect();
+    let value = vec![b'v'; 1000];
+    client.send(&encode(&[b"SET", b"key", &value]));
+    assert_eq!(client.read(), ok());
+    // More than the buffers of two sockets hold, in both directions.
+    let count = 40_000;
+    client.send(&encode(&[b"GET", b"key"]).repeat(count));
+    for _ in 0..count {
+        assert!(client.read() == Reply::Bulk(value.clone()));
+    }
+}
+
+#[test]
 fn a_failing_command_in_a_pipeline_leaves_the_others_alone() {
     let server = Server::in_memory(&[]);
     let mut client = server.connect();

@@ -274,9 +274,10 @@ pub fn split_expiry_key(stored: &Bytes) -> Result<(u64, Bytes)> {
     Ok((at_ms, stored.slice(24..)))
 }
 
-/// The index's entries of a namespace whose time has come at `now_ms`: those before it.
-pub fn expired_range(namespace: u64, now_ms: u64) -> KeyRange {
-    KeyRange { start: pair(namespace, 0), end: Some(pair(namespace, now_ms)) }
+/// The index's entries of a namespace whose time came at `from_ms` or later, and has come at
+/// `now_ms`: those before it.
+pub fn expired_range(namespace: u64, from_ms: u64, now_ms: u64) -> KeyRange {
+    KeyRange { start: pair(namespace, from_ms), end: Some(pair(namespace, now_ms)) }
 }
 
 /// All elements of a version.

@@ -88,9 +88,10 @@ proptest! {
 
         let stored = Bytes::from(expiry_key(namespace, number, hash, &key));
         prop_assert_eq!(split_expiry_key(&stored).unwrap(), (number, Bytes::from(key)));
-        prop_assert!(!expired_range(namespace, number).contains(&stored));
+        prop_assert!(!expired_range(namespace, 0, number).contains(&stored));
         if number < u64::MAX {
-            prop_assert!(expired_range(namespace, number + 1).contains(&stored));
+            prop_assert!(expired_range(namespace, number, number + 1).contains(&stored));
+            prop_assert!(!expired_range(namespace, number + 1, u64::MAX).contains(&stored));
         }
 
         prop_assert_eq!(split_flushed_key(&flushed_key(namespace)).unwrap(), namespace);

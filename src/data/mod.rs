@@ -24,7 +24,8 @@ pub use error::{Error, Result};
 pub use reader::DbReader;
 pub use state::{RunState, Tally};
 pub use sweep::{
-    ExpireStep, SWEEP_STEP_DEFAULT, expire_step, has_expired, has_garbage, sweep_step,
+    ExpireStep, SWEEP_STEP_DEFAULT, SweepProgress, expire_step, has_expired, has_garbage,
+    sweep_step,
 };
 pub use walk::{Walk, for_each, random_key, scan};
 pub use writer::DbWriter;

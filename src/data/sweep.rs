@@ -3,6 +3,9 @@
 //! Both work in bounded steps, each one transaction. What is still to do is in the store, so a
 //! crash between two steps loses nothing.
 
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
 use pontoon_storage::engine::PageLimit;
 use pontoon_storage::{KeyRange, Keyspace, Reader, Transaction};
 
@@ -18,6 +21,34 @@ pub const SWEEP_STEP_DEFAULT: usize = 256;
 /// Bytes of the entries that a step reads at the most, so that chunks do not make it long.
 const STEP_BYTES_MAX: usize = 1 << 20;
 
+/// How far the sweeps have come: where the next step starts, so that it does not walk again over
+/// what earlier ones removed, which engines such as RocksDB keep for a while as tombstones. Only a
+/// hint that saves time: losing it, as a restart does, costs one walk from the front.
+#[derive(Debug, Clone, Default)]
+pub struct SweepProgress {
+    /// By namespace: keys whose time came before this have been removed, but for those stored
+    /// since with a time in the past.
+    expired_before_ms: BTreeMap<u64, u64>,
+    /// In the flushed namespace that is being removed.
+    flushed: FlushedProgress,
+}
+
+#[derive(Debug, Clone, Default)]
+struct FlushedProgress {
+    namespace: u64,
+    /// Which of the ranges that hold the namespace's remains.
+    part: usize,
+    /// The first key of that range that may be left.
+    start: Bytes,
+}
+
+impl SweepProgress {
+    fn expired_range(&self, namespace: u64, now_ms: u64) -> KeyRange {
+        let from_ms = self.expired_before_ms.get(&namespace).copied().unwrap_or(0);
+        encoding::expired_range(namespace, from_ms.min(now_ms), now_ms)
+    }
+}
+
 /// What a step of the expiry sweep did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExpireStep {
@@ -27,7 +58,8 @@ pub struct ExpireStep {
     pub more: bool,
 }
 
-/// Removes keys whose time has come at `now_ms`, up to `limit` of them.
+/// Removes keys whose time has come at `now_ms`, up to `limit` of them. Moves `progress` on, which
+/// the caller keeps only once the transaction has been committed.
 ///
 /// # Errors
 /// The storage's; the transaction must then be undone.
@@ -36,6 +68,7 @@ pub fn expire_step(
     databases: &Databases,
     now_ms: u64,
     limit: usize,
+    progress: &mut SweepProgress,
 ) -> Result<ExpireStep> {
     let mut state = RunState::new(databases, now_ms);
     let mut step = ExpireStep { removed: 0, more: false };
@@ -49,13 +82,17 @@ pub fn expire_step(
             step.more = true;
             break;
         }
-        let range = encoding::expired_range(books.namespace, now_ms);
+        let range = progress.expired_range(books.namespace, now_ms);
         let page_limit = PageLimit { entries: left, bytes: STEP_BYTES_MAX };
         let page = tx.page(databases.expiry(), &range, false, page_limit)?;
         step.more |= page.more;
         left = left.saturating_sub(page.entries.len());
+        let mut removed_before_ms = now_ms;
         for (entry, _) in page.entries {
             let (at_ms, key) = encoding::split_expiry_key(&entry)?;
+            if page.more {
+                removed_before_ms = at_ms;
+            }
             let stored = state.stored(tx, books.namespace, &key)?;
             let record = stored.as_ref().map(Record::decode).transpose()?;
             match record.filter(|record| record.expires_at_ms == Some(at_ms)) {
@@ -66,6 +103,7 @@ pub fn expire_step(
                 None => tx.delete(databases.expiry(), entry)?,
             }
         }
+        progress.expired_before_ms.insert(books.namespace, removed_before_ms);
     }
     state.write_books(tx)?;
     Ok(step)
@@ -75,10 +113,15 @@ pub fn expire_step(
 ///
 /// # Errors
 /// The storage's.
-pub fn has_expired(reader: &dyn Reader, databases: &Databases, now_ms: u64) -> Result<bool> {
+pub fn has_expired(
+    reader: &dyn Reader,
+    databases: &Databases,
+    now_ms: u64,
+    progress: &SweepProgress,
+) -> Result<bool> {
     for db in 0..DATABASES {
         let books = databases.database(reader, db)?;
-        let range = encoding::expired_range(books.namespace, now_ms);
+        let range = progress.expired_range(books.namespace, now_ms);
         if books.expiring > 0 && !is_empty(reader, databases.expiry(), &range)? {
             return Ok(true);
         }
@@ -87,22 +130,37 @@ pub fn has_expired(reader: &dyn Reader, databases: &Databases, now_ms: u64) -> R
 }
 
 /// Removes up to `limit` of the entries that flushed namespaces and discarded versions left behind.
-/// Returns whether there is more to do.
+/// Returns whether there is more to do. Moves `progress` on, which the caller keeps only once the
+/// transaction has been committed.
 ///
 /// # Errors
 /// The storage's; the transaction must then be undone.
-pub fn sweep_step(tx: &mut Transaction, databases: &Databases, limit: usize) -> Result<bool> {
+pub fn sweep_step(
+    tx: &mut Transaction,
+    databases: &Databases,
+    limit: usize,
+    progress: &mut SweepProgress,
+) -> Result<bool> {
     let system = databases.system();
     if let Some(entry) = first_key(tx, system, &encoding::flushed_range())? {
         let namespace = encoding::split_flushed_key(&entry)?;
         let range = encoding::namespace_range(namespace);
-        for (keyspace, range) in [
+        let parts = [
             (databases.meta(), &range),
             (databases.elements(), &range),
             (databases.expiry(), &range),
             (system, &encoding::garbage_of(namespace)),
-        ] {
-            if delete_some(tx, keyspace, range, limit)? > 0 {
+        ];
+        // Nobody writes to a flushed namespace, so that what is behind stays empty.
+        let progress = &mut progress.flushed;
+        if progress.namespace != namespace {
+            *progress = FlushedProgress { namespace, ..FlushedProgress::default() };
+        }
+        for (part, (keyspace, range)) in parts.into_iter().enumerate().skip(progress.part) {
+            let start = if part == progress.part { progress.start.clone() } else { Bytes::new() };
+            let rest = KeyRange { start: start.max(range.start.clone()), end: range.end.clone() };
+            if let Some(last) = delete_some(tx, keyspace, &rest, limit)? {
+                (progress.part, progress.start) = (part, last);
                 return Ok(true);
             }
         }
@@ -131,26 +189,24 @@ pub fn has_garbage(reader: &dyn Reader, databases: &Databases) -> Result<bool> {
         || !is_empty(reader, system, &encoding::garbage_range())?)
 }
 
+/// Returns the last key it deleted.
 fn delete_some(
     tx: &mut Transaction,
     keyspace: &Keyspace,
     range: &KeyRange,
     limit: usize,
-) -> Result<usize> {
+) -> Result<Option<Bytes>> {
     let step = PageLimit { entries: limit, bytes: STEP_BYTES_MAX };
     let page = tx.page(keyspace, range, false, step)?;
-    let found = page.entries.len();
+    let mut last = None;
     for (key, _) in page.entries {
-        tx.delete(keyspace, key)?;
+        tx.delete(keyspace, key.clone())?;
+        last = Some(key);
     }
-    Ok(found)
+    Ok(last)
 }
 
-fn first_key(
-    reader: &dyn Reader,
-    keyspace: &Keyspace,
-    range: &KeyRange,
-) -> Result<Option<bytes::Bytes>> {
+fn first_key(reader: &dyn Reader, keyspace: &Keyspace, range: &KeyRange) -> Result<Option<Bytes>> {
     let page = reader.page(keyspace, range, false, PageLimit::ONE)?;
     Ok(page.entries.into_iter().next().map(|(key, _)| key))
 }

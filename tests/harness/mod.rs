@@ -12,7 +12,7 @@ use pontoon::command::{
     Environment, Request, ServerState, Session, Settings, admit, execute_read, execute_write,
     refuse, run_connection,
 };
-use pontoon::data::{self, Databases, ExpireStep};
+use pontoon::data::{self, Databases, ExpireStep, SweepProgress};
 use pontoon::resp::{Args, Encoder};
 use pontoon_storage::{
     EngineKind, Entries, Error, Keyspace, Options, Reader, ScanOptions, Store, Transaction,
@@ -153,11 +153,15 @@ impl Shell {
 
     pub fn expire_step(&self, limit: usize) -> ExpireStep {
         let now_ms = self.now_ms;
-        self.update(move |tx, databases| data::expire_step(tx, databases, now_ms, limit))
+        self.update(move |tx, databases| {
+            data::expire_step(tx, databases, now_ms, limit, &mut SweepProgress::default())
+        })
     }
 
     pub fn sweep_step(&self, limit: usize) -> bool {
-        self.update(move |tx, databases| data::sweep_step(tx, databases, limit))
+        self.update(move |tx, databases| {
+            data::sweep_step(tx, databases, limit, &mut SweepProgress::default())
+        })
     }
 
     /// Sweeps to the end, in steps of `limit`.

@@ -12,14 +12,16 @@ step() { printf '\n== %s\n' "$*"; }
 
 # bindgen wants libclang itself and the headers that come with it.
 have_libclang() {
-  local found
-  for found in "${LIBCLANG_PATH:-/nonexistent}"/libclang*.so* /usr/lib/llvm*/lib/libclang[.-]*so* \
-    /usr/lib/*/libclang[.-]*so* /usr/lib64/libclang.so* /usr/local/lib/libclang.so*; do
-    case "$found" in *libclang-cpp*) continue ;; esac
-    [ -e "$found" ] || continue
-    ls /usr/lib/llvm*/lib/clang/*/include/stddef.h /usr/lib/clang/*/include/stddef.h \
-      /usr/lib64/clang/*/include/stddef.h /usr/local/lib/clang/*/include/stddef.h 2>/dev/null |
-      grep -q . && return 0
+  any_file "${LIBCLANG_PATH:-/nonexistent}"/libclang[.-]*so* /usr/lib/llvm*/lib/libclang[.-]*so* \
+    /usr/lib/*/libclang[.-]*so* /usr/lib64/libclang.so* /usr/local/lib/libclang.so* &&
+    any_file /usr/lib/llvm*/lib/clang/*/include/stddef.h /usr/lib/clang/*/include/stddef.h \
+      /usr/lib64/clang/*/include/stddef.h /usr/local/lib/clang/*/include/stddef.h
+}
+
+any_file() {
+  local file
+  for file in "$@"; do
+    [ -e "$file" ] && case "$file" in *libclang-cpp*) ;; *) return 0 ;; esac
   done
   return 1
 }

@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -41,6 +42,8 @@ pub struct Shell {
     pub server: Arc<ServerState>,
     pub session: Session,
     pub now_ms: u64,
+    /// Kept from step to step, as the server keeps it.
+    progress: RefCell<SweepProgress>,
 }
 
 impl Shell {
@@ -63,7 +66,7 @@ impl Shell {
             "127.0.0.1:6379".into(),
             !server.requires_password(),
         );
-        Self { store, databases, server, session, now_ms: START_MS }
+        Self { store, databases, server, session, now_ms: START_MS, progress: RefCell::default() }
     }
 
     /// Closes the store in order.
@@ -153,15 +156,30 @@ impl Shell {
 
     pub fn expire_step(&self, limit: usize) -> ExpireStep {
         let now_ms = self.now_ms;
-        self.update(move |tx, databases| {
-            data::expire_step(tx, databases, now_ms, limit, &mut SweepProgress::default())
+        self.sweeping(move |tx, databases, progress| {
+            data::expire_step(tx, databases, now_ms, limit, progress)
         })
     }
 
     pub fn sweep_step(&self, limit: usize) -> bool {
-        self.update(move |tx, databases| {
-            data::sweep_step(tx, databases, limit, &mut SweepProgress::default())
+        self.sweeping(move |tx, databases, progress| {
+            data::sweep_step(tx, databases, limit, progress)
         })
+    }
+
+    fn sweeping<T: Send + 'static>(
+        &self,
+        step: impl FnOnce(&mut Transaction, &Databases, &mut SweepProgress) -> data::Result<T>
+        + Send
+        + 'static,
+    ) -> T {
+        let mut progress = self.progress.borrow().clone();
+        let (done, progress) = self.update(move |tx, databases| {
+            let done = step(tx, databases, &mut progress)?;
+            Ok((done, progress))
+        });
+        self.progress.replace(progress);
+        done
     }
 
     /// Sweeps to the end, in steps of `limit`.

@@ -333,6 +333,18 @@ fn keys_have_a_limit() {
     assert_eq!(shell.get(b"").unwrap(), b"empty");
 }
 
+#[test]
+fn a_request_of_more_keys_than_are_read_ahead_is_answered_in_full() {
+    let mut shell = Shell::new();
+    let pairs: Vec<String> = (0..5000).map(|index| format!("k{index} v{index}")).collect();
+    shell.check(&format!("MSET {}", pairs.join(" ")), "OK");
+    let keys: Vec<String> = (0..5001).map(|index| format!("k{index}")).collect();
+    let values: Vec<String> = (0..5000).map(|index| format!("\"v{index}\"")).collect();
+    let mget = format!("MGET {}", keys.join(" "));
+    let all = format!("[{} nil]", values.join(" "));
+    assert_eq!(shell.pipeline(&[&mget, "GET k4999", &mget]), [&*all, "\"v4999\"", &*all]);
+}
+
 /// The only way to fail after the first write is a key that is too long.
 #[test]
 fn a_command_that_fails_half_way_leaves_nothing() {

@@ -140,7 +140,7 @@ pub fn refuse(fail: &Fail, server: &ServerState, out: &mut Encoder) {
     fail.encode(out);
 }
 
-/// Reads the records of all keys of `requests` as one batch, unless there is just one: the engine
+/// Reads the records of the keys of `requests` as one batch, as far as that is kept in memory, unless there is just one: the engine
 /// answers many at once cheaper than one by one.
 fn prefetch(
     reader: &dyn Reader,

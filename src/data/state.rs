@@ -8,6 +8,10 @@ use pontoon_storage::{Reader, Result, Transaction};
 use super::databases::{DATABASES, Databases};
 use super::encoding::{self, Counters, DatabaseRecord, KEY_BYTES_MAX};
 
+/// Keys whose records a run reads ahead; the others are read one by one when their commands come.
+/// Bounds what is held at once: a request may name a million keys, and a record holds kilobytes.
+const PREFETCHED_KEYS_MAX: usize = 4096;
+
 /// One run's clock, its view of the databases' books, and what it counted. Made for one snapshot or
 /// one transaction, and never used with another.
 #[derive(Debug)]
@@ -75,7 +79,7 @@ impl RunState {
         }
     }
 
-    /// Reads the records of `keys`, each with the position in the run of the command it is for,
+    /// Reads the records of the first of `keys`, each with the position in the run of the command it is for,
     /// so that the commands find them without asking the engine again. A single key is left to its
     /// command. Only for a snapshot: in a transaction an earlier command may change a later one's
     /// keys.
@@ -88,7 +92,8 @@ impl RunState {
         db: u8,
         keys: impl Iterator<Item = (usize, &'k Bytes)>,
     ) -> Result<()> {
-        let wanted: Vec<_> = keys.filter(|(_, key)| key.len() <= KEY_BYTES_MAX).collect();
+        let wanted: Vec<_> =
+            keys.filter(|(_, key)| key.len() <= KEY_BYTES_MAX).take(PREFETCHED_KEYS_MAX).collect();
         if wanted.len() < 2 {
             return Ok(());
         }

@@ -91,13 +91,13 @@ pub fn execute_write(
                 run(&mut ReadContext { db, server: environment.server }, args, out)
             }
             Run::Write(run) => {
-                let books = state.books();
+                let checkpoint = state.checkpoint();
                 let outcome = tx.savepoint(|tx| {
                     let db = DbWriter::new(tx, &mut state, environment.db);
                     run(&mut WriteContext { db, server: environment.server }, args, out)
                 });
                 if outcome.is_err() {
-                    state.restore_books(books);
+                    state.restore(checkpoint);
                 }
                 outcome
             }

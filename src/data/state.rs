@@ -44,10 +44,16 @@ impl Tally {
     }
 }
 
-/// The books as read, or as changed and not yet written. Copied before a command and put back if it
-/// fails, as its other writes are.
+/// What a command that fails takes back besides its writes.
+#[derive(Debug, Clone, Copy)]
+pub struct Checkpoint {
+    books: Books,
+    expired: u64,
+}
+
+/// The books as read, or as changed and not yet written.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Books {
+struct Books {
     databases: [Option<Page<DatabaseRecord>>; DATABASES as usize],
     counters: Option<Page<Counters>>,
 }
@@ -127,14 +133,16 @@ impl RunState {
         }
     }
 
-    /// The books as they are now, to go back to.
-    pub fn books(&self) -> Books {
-        self.books
+    /// What to go back to if the command that begins now fails.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { books: self.books, expired: self.tally.expired }
     }
 
-    /// Goes back to `books`: what was written since is undone.
-    pub fn restore_books(&mut self, books: Books) {
-        self.books = books;
+    /// Goes back: what was written since is undone. Lookups stay counted, as Redis has it, but the
+    /// keys they removed are there again.
+    pub fn restore(&mut self, checkpoint: Checkpoint) {
+        self.books = checkpoint.books;
+        self.tally.expired = checkpoint.expired;
     }
 
     /// Writes what changed in the books: the last act of a run over `tx`.

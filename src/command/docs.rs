@@ -20,6 +20,7 @@ const DIFFERENCES: &str = "
 ## What differs from Redis
 
 - Keys are at most 64 KiB long.
+- A request has at most 1,048,576 arguments, as up to Redis 6.2; more are a protocol error.
 - `INCRBYFLOAT` is exact to 17 decimals below about 10^20, where Redis shows the rounding of the
   machine's `long double` (1000 + 0.1 is 1000.1 here and on ARM, 1000.09999999999999998 on x86); beyond,
   it is 64-bit floating point.

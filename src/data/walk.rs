@@ -28,10 +28,10 @@ pub struct Walk {
     pub keys: Vec<(Bytes, Kind)>,
 }
 
-/// The keys from `cursor` on, about `count` of them or fewer if they are long, the expired left out. The cursor is the
-/// smallest hash still to visit, and keys of equal hash are returned together, so a key that is
-/// there throughout an iteration is returned exactly once, whatever else comes and goes, and
-/// whether or not the server restarts in between.
+/// The keys from `cursor` on, about `count` of them or fewer if they are long, the expired left out.
+/// The cursor is the smallest hash still to visit, and keys of equal hash are returned together, so
+/// a key that is there throughout an iteration is returned exactly once, whatever else comes and
+/// goes, and whether or not the server restarts in between.
 ///
 /// # Errors
 /// The storage's.

@@ -172,7 +172,9 @@ fn write_chunks(
         let is_whole = part.len() == CHUNK_BYTES;
         let existing = if merge && !is_whole { db.tx.get(elements, &key)? } else { None };
         let chunk = match existing {
-            None if within == 0 => part,
+            None if is_whole => part,
+            // A slice would hold the whole buffer it was received in for as long as it is stored.
+            None if within == 0 => Bytes::copy_from_slice(&part),
             existing => {
                 let existing = existing.unwrap_or_default();
                 let size = existing.len().max(within + part.len());

@@ -43,7 +43,8 @@ pub fn parse(
 }
 
 const AFTER_HELP: &str = "\
-Every option can also be set by the environment variable shown with it; the command line wins.
+Every option can also be set by the environment variable shown with it; the command line wins. Any
+other variable that begins with PONTOON_ is an error.
 
 Examples:
   pontoon

@@ -12,6 +12,7 @@ use pontoon_storage::EngineKind;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{BridgeChoice, Config, DurabilityChoice, RuntimeChoice};
+use crate::variables;
 
 /// What the command line asks for.
 #[derive(Debug, Clone)]
@@ -21,13 +22,18 @@ pub enum Action {
 }
 
 /// Understands `args`, the program's name first, and the `PONTOON_…` environment variables.
+/// `variables` are the names of all variables of the environment: one that looks like a setting and
+/// is none is refused, since a misspelt password would leave the server open.
 ///
 /// # Errors
 /// What to show the user, and with which exit code: help and version are of that kind, too.
 pub fn parse(
     args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    variables: impl IntoIterator<Item = OsString>,
 ) -> Result<Action, clap::Error> {
     let cli = Cli::try_parse_from(args)?;
+    variables::check(&Cli::command(), variables)
+        .map_err(|why| Cli::command().error(ErrorKind::UnknownArgument, why))?;
     let serve = match cli.command {
         Some(Command::Serve(serve)) => serve,
         None => cli.serve,
@@ -37,7 +43,8 @@ pub fn parse(
 }
 
 const AFTER_HELP: &str = "\
-Every option can also be set by the environment variable shown with it; the command line wins.
+Every option can also be set by the environment variable shown with it; the command line wins. Any
+other variable that begins with PONTOON_ is an error.
 
 Examples:
   pontoon
@@ -105,10 +112,10 @@ struct Serve {
     #[arg(value_parser = parse_engine, help_heading = STORAGE)]
     engine: Option<EngineKind>,
 
-    /// When a write is acknowledged
-    #[arg(long, env = "PONTOON_DURABILITY", default_value = "always", value_name = "WHEN")]
+    /// When a write is acknowledged [default: always]
+    #[arg(long, env = "PONTOON_DURABILITY", value_name = "WHEN")]
     #[arg(value_enum, help_heading = STORAGE)]
-    durability: DurabilityChoice,
+    durability: Option<DurabilityChoice>,
 
     /// Memory for the engine's read cache, in bytes or as in 512mb, 2gb [default: 128mb]
     #[arg(long, env = "PONTOON_ENGINE_CACHE_BYTES", value_name = "BYTES")]
@@ -170,6 +177,9 @@ impl Serve {
         if self.dir.is_some() && !engine.is_persistent() {
             return conflict("--engine memory keeps nothing in --dir: give one or the other");
         }
+        if self.durability.is_some() && !engine.is_persistent() {
+            return conflict("--engine memory has no durability: leave --durability out");
+        }
         if self.engine_cache_bytes.is_some() && !engine.is_persistent() {
             return conflict("--engine memory has no read cache: leave --engine-cache-bytes out");
         }
@@ -183,7 +193,7 @@ impl Serve {
             dir: self.dir.unwrap_or(defaults.dir),
             engine,
             engine_cache_bytes: self.engine_cache_bytes,
-            durability: self.durability,
+            durability: self.durability.unwrap_or(defaults.durability),
             bridge: self.bridge,
             pool_threads: self.pool_threads,
             runtime: self.runtime,

@@ -3,13 +3,13 @@
 use super::*;
 
 fn config(args: &[&str]) -> Config {
-    let Action::Serve(config) = parse([&["pontoon"], args].concat()).unwrap();
+    let Action::Serve(config) = parse([&["pontoon"], args].concat(), []).unwrap();
     *config
 }
 
 #[track_caller]
 fn assert_refused(args: &[&str], kind: ErrorKind, needle: &str) {
-    let error = parse([&["pontoon"], args].concat()).expect_err("an error");
+    let error = parse([&["pontoon"], args].concat(), []).expect_err("an error");
     assert_eq!(error.kind(), kind, "{error}");
     assert!(error.to_string().contains(needle), "{needle:?} is not in: {error}");
     assert_eq!(error.exit_code(), 2);
@@ -68,11 +68,30 @@ fn contradictions_are_refused() {
         "--worker-threads",
     );
     assert_refused(&["--engine=memory", "--dir=/data"], ArgumentConflict, "--dir");
+    assert_refused(&["--engine=memory", "--durability=always"], ArgumentConflict, "--durability");
     assert_refused(
         &["--engine=memory", "--engine-cache-bytes=1mb"],
         ArgumentConflict,
         "--engine-cache-bytes",
     );
+}
+
+#[test]
+fn a_variable_that_sets_nothing_is_refused() {
+    let refusal = |names: &[&str]| {
+        let error = parse(["pontoon"], names.iter().map(OsString::from)).expect_err("an error");
+        assert_eq!(error.exit_code(), 2);
+        error.to_string()
+    };
+    let text = refusal(&["PATH", "PONTOON_PORT", "PONTOON_REQUIREPAS"]);
+    let expected = "the environment variable PONTOON_REQUIREPAS sets nothing; did you mean \
+                    PONTOON_REQUIREPASS?";
+    assert!(text.contains(expected), "{text}");
+    let text = refusal(&["PONTOON_COLOUR_OF_THE_SEA"]);
+    assert!(text.contains("PONTOON_COLOUR_OF_THE_SEA sets nothing; --help"), "{text}");
+    let fine = ["PATH", "PONTOON", "MY_PONTOON_X", "PONTOON_REQUIREPASS", "PONTOON_LOG"];
+    parse(["pontoon"], fine.iter().map(OsString::from)).unwrap();
+    parse(["pontoon", "serve"], fine.iter().map(OsString::from)).unwrap();
 }
 
 #[test]

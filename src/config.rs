@@ -22,7 +22,7 @@ pub struct Config {
     pub engine: EngineKind,
     /// Memory for the engine's read cache, in bytes; `None`: the storage's default.
     pub engine_cache_bytes: Option<usize>,
-    /// When a write is acknowledged.
+    /// When a write is acknowledged; unused by the memory engine.
     pub durability: DurabilityChoice,
     /// How blocking calls leave the async threads.
     pub bridge: BridgeChoice,
@@ -137,6 +137,11 @@ impl Config {
         }
     }
 
+    /// When a write is acknowledged, for people and `CONFIG GET`: `none` where nothing lasts.
+    pub fn durability_name(&self) -> &'static str {
+        if self.engine.is_persistent() { self.durability.name() } else { "none" }
+    }
+
     /// The settings by name, as `CONFIG GET` shows them: Redis's names where Redis has the same
     /// setting, and what clients ask for by habit. `port` and `clients_max` are what came of them.
     pub fn entries(&self, port: u16, clients_max: usize) -> Vec<(String, String)> {
@@ -144,14 +149,16 @@ impl Config {
         let threads = |threads: Option<usize>| threads.map_or("0".into(), |n| n.to_string());
         let bind: Vec<String> = self.bind.iter().map(IpAddr::to_string).collect();
         let persistent = self.engine.is_persistent();
+        // Of Redis's own values, the one that promises nothing.
+        let appendfsync = if persistent { self.durability.name() } else { "no" };
         let entries = [
-            ("appendfsync", self.durability.name().into()),
+            ("appendfsync", appendfsync.into()),
             ("appendonly", yes_no(persistent)),
             ("bind", bind.join(" ")),
             ("bridge", self.bridge.name().into()),
             ("databases", crate::data::DATABASES.to_string()),
             ("dir", self.dir.display().to_string()),
-            ("durability", self.durability.name().into()),
+            ("durability", self.durability_name().into()),
             ("engine", self.engine.name().into()),
             ("log", self.log.clone()),
             ("maxclients", clients_max.to_string()),

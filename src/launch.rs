@@ -1,5 +1,6 @@
 //! From the process's arguments to its exit code.
 
+use std::env;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::process::{self, ExitCode};
@@ -20,7 +21,7 @@ const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(1);
 /// code is 0 after success, 1 after an error, 2 when the arguments make no sense. A second signal
 /// ends the process from in here.
 pub fn launch(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
-    match cli::parse(args) {
+    match cli::parse(args, env::vars_os().map(|(name, _)| name)) {
         Ok(Action::Serve(config)) => serve(*config),
         Err(error) => {
             // A closed stderr leaves the exit code to tell.

@@ -24,6 +24,7 @@ mod signals;
 mod storage_stats;
 mod store_options;
 mod sweep;
+mod variables;
 
 pub use launch::launch;
 

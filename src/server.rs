@@ -120,6 +120,7 @@ impl Server {
             port,
             clients_max: clients_max as u64,
             password: config.password.clone(),
+            persistent: config.engine.is_persistent(),
             config: config.entries(port, clients_max),
         });
         Ok(Self {
@@ -141,7 +142,7 @@ impl Server {
             addrs = addrs.join(" and "),
             place = self.config.place(),
             bridge = self.config.bridge.name(),
-            durability = self.config.durability.name(),
+            durability = self.config.durability_name(),
         )
     }
 

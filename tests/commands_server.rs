@@ -125,6 +125,18 @@ fn expired_keys_are_counted_when_removed() {
 }
 
 #[test]
+fn expired_keys_that_a_failing_command_met_are_not_counted() {
+    let mut shell = Shell::new();
+    shell.run("SET k 1 PX 1");
+    shell.now_ms += 10;
+    shell.check("INCRBYFLOAT k x", "(error) ERR value is not a valid float");
+    shell.check("DBSIZE", "1");
+    assert!(shell.run("INFO stats").contains("expired_keys:0\\r"));
+    shell.check("DEL k", "0");
+    assert!(shell.run("INFO stats").contains("expired_keys:1\\r"));
+}
+
+#[test]
 fn shutdown_asks_the_server() {
     let mut shell = Shell::new();
     let requests = shell.server.shutdown_requests();

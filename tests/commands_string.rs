@@ -328,9 +328,46 @@ fn keys_have_a_limit() {
         shell.run_args(&[b"SET", &too_long, b"v"]),
         "(error) ERR key exceeds maximum allowed size (65536 bytes)"
     );
+    for command in ["DEL", "UNLINK", "EXISTS", "PERSIST", "STRLEN"] {
+        assert_eq!(shell.run_args(&[command.as_bytes(), &too_long]), "0", "{command}");
+    }
+    for command in ["GETDEL", "GETEX"] {
+        assert_eq!(shell.run_args(&[command.as_bytes(), &too_long]), "nil", "{command}");
+    }
+    assert_eq!(shell.run_args(&[b"EXPIRE", &too_long, b"100"]), "0");
+    assert_eq!(shell.run_args(&[b"SET", &too_long, b"v", b"XX"]), "nil");
+    assert_eq!(shell.run_args(&[b"RENAME", &too_long, b"k"]), "(error) ERR no such key");
+    shell.run("SET k v EX 100");
+    let refused = "(error) ERR key exceeds maximum allowed size (65536 bytes)";
+    let long = vec![b'v'; 20_000];
+    for args in [
+        [b"RENAME".as_slice(), b"k", &too_long].as_slice(),
+        &[b"RENAMENX", b"k", &too_long],
+        &[b"SETNX", &too_long, b"v"],
+        &[b"GETSET", &too_long, &long],
+        &[b"INCR", &too_long],
+        &[b"APPEND", &too_long, b"v"],
+        &[b"SETRANGE", &too_long, b"9", &long],
+        &[b"MSETNX", b"other", &long, &too_long, b"v"],
+    ] {
+        assert_eq!(shell.run_args(args), refused, "{}", args[0].escape_ascii());
+    }
+    shell.script("GET k -> \"v\"\nTTL k -> 100\nDEL k -> 1\nDBSIZE -> 1");
     assert_eq!(shell.get(b""), None);
     assert_eq!(shell.run_args(&[b"SET", b"", b"empty"]), "OK");
     assert_eq!(shell.get(b"").unwrap(), b"empty");
+}
+
+#[test]
+fn a_request_of_more_keys_than_are_read_ahead_is_answered_in_full() {
+    let mut shell = Shell::new();
+    let pairs: Vec<String> = (0..5000).map(|index| format!("k{index} v{index}")).collect();
+    shell.check(&format!("MSET {}", pairs.join(" ")), "OK");
+    let keys: Vec<String> = (0..5001).map(|index| format!("k{index}")).collect();
+    let values: Vec<String> = (0..5000).map(|index| format!("\"v{index}\"")).collect();
+    let mget = format!("MGET {}", keys.join(" "));
+    let all = format!("[{} nil]", values.join(" "));
+    assert_eq!(shell.pipeline(&[&mget, "GET k4999", &mget]), [&*all, "\"v4999\"", &*all]);
 }
 
 /// The only way to fail after the first write is a key that is too long.

@@ -42,6 +42,21 @@ fn iterate(
 }
 
 #[test]
+fn a_call_ends_early_when_its_keys_are_long() {
+    let mut shell = Shell::new();
+    let padding = "k".repeat(60_000);
+    for index in 0..100 {
+        shell.check(&format!("SET {padding}{index} v"), "OK");
+    }
+    let (cursor, keys) = scan(&mut shell, "0", "COUNT 1000");
+    assert_ne!(cursor, "0");
+    assert!((1..100).contains(&keys.len()), "{}", keys.len());
+    let seen = iterate(&mut shell, "COUNT 1000", |_| {});
+    assert_eq!(seen.len(), 100);
+    assert!(seen.values().all(|times| *times == 1));
+}
+
+#[test]
 fn options_and_errors() {
     let mut shell = Shell::new();
     shell.run("MSET one 1 two 2 three 3");

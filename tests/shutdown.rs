@@ -31,13 +31,19 @@ fn a_signal_ends_it_in_order_and_keeps_the_data() {
 #[test]
 fn a_kill_costs_nothing_that_was_acknowledged() {
     for engine in persistent_engines() {
-        let dir = tempfile::tempdir().unwrap();
-        let args = ["--engine", engine, "--dir", dir.path().to_str().unwrap()];
-        let server = Server::start(&args);
-        assert_eq!(server.connect().call(&["SET", "k", "v"]), ok());
-        server.stop(Signal::KILL);
-        let server = Server::start(&args);
-        assert_eq!(server.connect().call(&["GET", "k"]), bulk("v"));
+        for bridge in ["pool", "blocking"] {
+            for runtime in ["multi-thread", "current-thread"] {
+                let dir = tempfile::tempdir().unwrap();
+                let place = dir.path().to_str().unwrap();
+                let options = ["--engine", engine, "--bridge", bridge, "--runtime", runtime];
+                let args = [&options[..], &["--dir", place]].concat();
+                let server = Server::start(&args);
+                assert_eq!(server.connect().call(&["SET", "k", "v"]), ok());
+                server.stop(Signal::KILL);
+                let server = Server::start(&args);
+                assert_eq!(server.connect().call(&["GET", "k"]), bulk("v"), "{args:?}");
+            }
+        }
     }
 }
 

@@ -44,6 +44,30 @@ fn one_line_says_where_it_listens_and_where_the_data_is() {
 }
 
 #[test]
+fn only_an_engine_that_keeps_data_claims_durability() {
+    let shown = |server: &Server, appendfsync: &str, appendonly: &str, durability: &str| {
+        let mut client = server.connect();
+        for (name, value) in
+            [("appendfsync", appendfsync), ("appendonly", appendonly), ("durability", durability)]
+        {
+            let reply = client.call(&["CONFIG", "GET", name]);
+            assert_eq!(reply, Reply::Array(vec![bulk(name), bulk(value)]));
+        }
+        let enabled = if appendonly == "yes" { "1" } else { "0" };
+        assert_eq!(client.info("aof_enabled"), enabled);
+        let announced = format!("durability {durability})");
+        assert!(server.announcement.contains(&announced), "{}", server.announcement);
+    };
+    shown(&Server::in_memory(&[]), "no", "no", "none");
+    for engine in persistent_engines() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().to_str().unwrap();
+        let server = Server::start(&["--engine", engine, "--dir", place]);
+        shown(&server, "always", "yes", "always");
+    }
+}
+
+#[test]
 fn every_bridge_and_runtime_serves() {
     for bridge in ["pool", "blocking"] {
         for runtime in ["multi-thread", "current-thread"] {
@@ -125,6 +149,14 @@ fn contradictory_settings_are_errors_of_usage() {
     assert_fails(&output, 2, &["--pool-threads", "--bridge"]);
     let output = run(&["--port", "ninety"]);
     assert_fails(&output, 2, &["ninety", "--port"]);
+}
+
+#[test]
+fn a_misspelt_variable_is_an_error_of_usage() {
+    let mut command = command(&["--engine", "memory", "--port", "0"]);
+    command.env("PONTOON_REQUIREPAS", "secret");
+    let output = command.output().unwrap();
+    assert_fails(&output, 2, &["PONTOON_REQUIREPAS ", "PONTOON_REQUIREPASS?"]);
 }
 
 #[test]

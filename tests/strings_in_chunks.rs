@@ -4,8 +4,12 @@
 
 mod harness;
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use harness::Shell;
-use pontoon::data::string::{CHUNK_BYTES, INLINE_BYTES_MAX};
+use pontoon::data::string::{self, CHUNK_BYTES, INLINE_BYTES_MAX};
+use pontoon::data::{DbWriter, RunState};
 use proptest::prelude::*;
 
 /// Bytes that differ from place to place, so that a misplaced chunk shows.
@@ -155,4 +159,30 @@ fn plain_range(value: &[u8], start: i64, end: i64) -> &[u8] {
     let start = if start < 0 { (len + start).max(0) } else { start };
     let end = if end < 0 { (len + end).max(0) } else { end }.min(len - 1);
     if start > end || len == 0 { b"" } else { &value[start as usize..=end as usize] }
+}
+
+#[test]
+fn a_short_chunk_does_not_hold_what_it_was_cut_from() {
+    struct Received {
+        bytes: Vec<u8>,
+        _held: Arc<()>,
+    }
+    impl AsRef<[u8]> for Received {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+    let shell = Shell::new();
+    let held = Arc::new(());
+    let received =
+        Bytes::from_owner(Received { bytes: vec![b'v'; 1 << 20], _held: Arc::clone(&held) });
+    let value = received.slice(..10_000);
+    drop(received);
+    let now_ms = shell.now_ms;
+    shell.update(move |tx, databases| {
+        let mut state = RunState::new(databases, now_ms);
+        string::set(&mut DbWriter::new(tx, &mut state, 0), b"k", None, value, None)?;
+        Ok(state.write_books(tx)?)
+    });
+    assert_eq!(Arc::strong_count(&held), 1);
 }

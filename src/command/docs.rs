@@ -20,10 +20,12 @@ const DIFFERENCES: &str = "
 ## What differs from Redis
 
 - Keys are at most 64 KiB long.
+- A request has at most 1,048,576 arguments, as up to Redis 6.2; more are a protocol error.
 - `INCRBYFLOAT` is exact to 17 decimals below about 10^20, where Redis shows the rounding of the
   machine's `long double` (1000 + 0.1 is 1000.1 here and on ARM, 1000.09999999999999998 on x86); beyond,
   it is 64-bit floating point.
-- `SCAN` returns each key once, and its cursors stay valid over restarts. `COUNT` is cut to 1,048,576.
+- `SCAN` returns each key once, and its cursors stay valid over restarts. `COUNT` is cut to 65,536, and a call
+  returns fewer keys than asked for when they come to megabytes.
 - `KEYS` and `SCAN` return keys in the order of their hashes.
 - `DBSIZE`, as in Redis, counts keys whose time has come until a sweep or an access removes them.
 - `FLUSHALL` and `FLUSHDB` take the same, constant, time with `SYNC` and `ASYNC`.

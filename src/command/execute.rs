@@ -91,13 +91,13 @@ pub fn execute_write(
                 run(&mut ReadContext { db, server: environment.server }, args, out)
             }
             Run::Write(run) => {
-                let books = state.books();
+                let checkpoint = state.checkpoint();
                 let outcome = tx.savepoint(|tx| {
                     let db = DbWriter::new(tx, &mut state, environment.db);
                     run(&mut WriteContext { db, server: environment.server }, args, out)
                 });
                 if outcome.is_err() {
-                    state.restore_books(books);
+                    state.restore(checkpoint);
                 }
                 outcome
             }
@@ -140,7 +140,7 @@ pub fn refuse(fail: &Fail, server: &ServerState, out: &mut Encoder) {
     fail.encode(out);
 }
 
-/// Reads the records of all keys of `requests` as one batch, unless there is just one: the engine
+/// Reads the records of the keys of `requests` as one batch, as far as that is kept in memory, unless there is just one: the engine
 /// answers many at once cheaper than one by one.
 fn prefetch(
     reader: &dyn Reader,

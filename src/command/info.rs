@@ -126,7 +126,8 @@ fn persistence(state: &ServerState, fields: &mut Fields) {
     fields.add("loading", 0);
     fields.add("async_loading", 0);
     fields.add("rdb_bgsave_in_progress", 0);
-    fields.add("aof_enabled", 0);
+    // As `appendonly` says it: the log is what makes writes last in Redis.
+    fields.add("aof_enabled", u8::from(state.settings.persistent));
     fields.add("aof_rewrite_in_progress", 0);
     let status = if state.last_write_ok.load(Relaxed) { "ok" } else { "err" };
     fields.add("aof_last_write_status", status);

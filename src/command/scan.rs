@@ -15,7 +15,7 @@ use super::spec::{Command, Flags, Run};
 const COUNT_DEFAULT: usize = 10;
 
 /// What `SCAN` looks at in one call at the most, whatever it is told.
-const COUNT_MAX: usize = 1 << 20;
+const COUNT_MAX: usize = 1 << 16;
 
 const WALK: Flags = Flags::KEYSPACE.or(Flags::WALKING);
 
@@ -53,9 +53,9 @@ fn scan(context: &mut ReadContext<'_>, args: &Args, out: &mut Encoder) -> Result
     let matching = walk
         .keys
         .into_iter()
-        .filter(|(key, record)| {
+        .filter(|(key, key_kind)| {
             options.pattern.is_none_or(|pattern| glob::matches(pattern, key))
-                && options.kind.is_none_or(|kind| is(kind, record.kind.name()))
+                && options.kind.is_none_or(|kind| is(kind, key_kind.name()))
         })
         .map(|(key, _)| key)
         .collect();

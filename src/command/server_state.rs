@@ -20,6 +20,8 @@ pub struct Settings {
     pub clients_max: u64,
     /// The password that clients must give; `None`: none.
     pub password: Option<String>,
+    /// Whether what is written outlives the server.
+    pub persistent: bool,
     /// Every setting by its name, in any order: what `CONFIG GET` shows.
     pub config: Vec<(String, String)>,
 }

@@ -22,7 +22,7 @@ pub use databases::{DATABASES, Databases};
 pub use encoding::{KEY_BYTES_MAX, Kind, Record, STORAGE_KEY_BYTES_MAX};
 pub use error::{Error, Result};
 pub use reader::DbReader;
-pub use state::{RunState, Tally};
+pub use state::{Checkpoint, RunState, Tally};
 pub use sweep::{
     ExpireStep, SWEEP_STEP_DEFAULT, SweepProgress, expire_step, has_expired, has_garbage,
     sweep_step,

@@ -8,6 +8,10 @@ use pontoon_storage::{Reader, Result, Transaction};
 use super::databases::{DATABASES, Databases};
 use super::encoding::{self, Counters, DatabaseRecord, KEY_BYTES_MAX};
 
+/// Keys whose records a run reads ahead; the others are read one by one when their commands come.
+/// Bounds what is held at once: a request may name a million keys, and a record holds kilobytes.
+const PREFETCHED_KEYS_MAX: usize = 4096;
+
 /// One run's clock, its view of the databases' books, and what it counted. Made for one snapshot or
 /// one transaction, and never used with another.
 #[derive(Debug)]
@@ -40,10 +44,16 @@ impl Tally {
     }
 }
 
-/// The books as read, or as changed and not yet written. Copied before a command and put back if it
-/// fails, as its other writes are.
+/// What a command that fails takes back besides its writes.
+#[derive(Debug, Clone, Copy)]
+pub struct Checkpoint {
+    books: Books,
+    expired: u64,
+}
+
+/// The books as read, or as changed and not yet written.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Books {
+struct Books {
     databases: [Option<Page<DatabaseRecord>>; DATABASES as usize],
     counters: Option<Page<Counters>>,
 }
@@ -75,7 +85,7 @@ impl RunState {
         }
     }
 
-    /// Reads the records of `keys`, each with the position in the run of the command it is for,
+    /// Reads the records of the first of `keys`, each with the position in the run of the command it is for,
     /// so that the commands find them without asking the engine again. A single key is left to its
     /// command. Only for a snapshot: in a transaction an earlier command may change a later one's
     /// keys.
@@ -88,7 +98,8 @@ impl RunState {
         db: u8,
         keys: impl Iterator<Item = (usize, &'k Bytes)>,
     ) -> Result<()> {
-        let wanted: Vec<_> = keys.filter(|(_, key)| key.len() <= KEY_BYTES_MAX).collect();
+        let wanted: Vec<_> =
+            keys.filter(|(_, key)| key.len() <= KEY_BYTES_MAX).take(PREFETCHED_KEYS_MAX).collect();
         if wanted.len() < 2 {
             return Ok(());
         }
@@ -122,14 +133,16 @@ impl RunState {
         }
     }
 
-    /// The books as they are now, to go back to.
-    pub fn books(&self) -> Books {
-        self.books
+    /// What to go back to if the command that begins now fails.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { books: self.books, expired: self.tally.expired }
     }
 
-    /// Goes back to `books`: what was written since is undone.
-    pub fn restore_books(&mut self, books: Books) {
-        self.books = books;
+    /// Goes back: what was written since is undone. Lookups stay counted, as Redis has it, but the
+    /// keys they removed are there again.
+    pub fn restore(&mut self, checkpoint: Checkpoint) {
+        self.books = checkpoint.books;
+        self.tally.expired = checkpoint.expired;
     }
 
     /// Writes what changed in the books: the last act of a run over `tx`.

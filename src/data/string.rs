@@ -13,7 +13,7 @@ use pontoon_storage::engine::PageLimit;
 use super::encoding::{self, Kind, Record};
 use super::error::{Error, Result};
 use super::reader::DbReader;
-use super::writer::DbWriter;
+use super::writer::{DbWriter, check_key};
 
 /// The longest string, in bytes (`proto-max-bulk-len`).
 pub const BYTES_MAX: u64 = 512 << 20;
@@ -85,7 +85,7 @@ pub fn read_range(db: &mut DbReader<'_>, record: &Record, range: Range<u64>) -> 
 /// Sets `key`, where `old` is, to the string `value`.
 ///
 /// # Errors
-/// [`Error::StringTooLong`]; the storage's.
+/// [`Error::KeyTooLong`]; [`Error::StringTooLong`]; the storage's.
 pub fn set(
     db: &mut DbWriter<'_>,
     key: &[u8],
@@ -93,6 +93,7 @@ pub fn set(
     value: Bytes,
     expires_at_ms: Option<u64>,
 ) -> Result<()> {
+    check_key(key)?;
     check_size(value.len() as u64)?;
     if value.len() <= INLINE_BYTES_MAX {
         return db.store(key, old, &Record::inline_string(value, expires_at_ms));
@@ -106,7 +107,7 @@ pub fn set(
 /// Appends `value` to the string at `key`, where `old` is, and returns the new size.
 ///
 /// # Errors
-/// [`Error::StringTooLong`]; the storage's.
+/// [`Error::KeyTooLong`]; [`Error::StringTooLong`]; the storage's.
 pub fn append(
     db: &mut DbWriter<'_>,
     key: &[u8],
@@ -120,7 +121,7 @@ pub fn append(
 /// zeros as far as needed, and returns the new size. Keeps the expiry.
 ///
 /// # Errors
-/// [`Error::StringTooLong`]; the storage's.
+/// [`Error::KeyTooLong`]; [`Error::StringTooLong`]; the storage's.
 pub fn set_range(
     db: &mut DbWriter<'_>,
     key: &[u8],
@@ -129,6 +130,7 @@ pub fn set_range(
     value: &Bytes,
 ) -> Result<u64> {
     let end = offset.saturating_add(value.len() as u64);
+    check_key(key)?;
     check_size(end)?;
     let size = end.max(old.map_or(0, |old| old.size));
     let expires_at_ms = old.and_then(|old| old.expires_at_ms);
@@ -170,7 +172,9 @@ fn write_chunks(
         let is_whole = part.len() == CHUNK_BYTES;
         let existing = if merge && !is_whole { db.tx.get(elements, &key)? } else { None };
         let chunk = match existing {
-            None if within == 0 => part,
+            None if is_whole => part,
+            // A slice would hold the whole buffer it was received in for as long as it is stored.
+            None if within == 0 => Bytes::copy_from_slice(&part),
             existing => {
                 let existing = existing.unwrap_or_default();
                 let size = existing.len().max(within + part.len());

@@ -6,12 +6,15 @@ use bytes::Bytes;
 use pontoon_storage::KeyRange;
 use pontoon_storage::engine::PageLimit;
 
-use super::encoding::{self, Record};
+use super::encoding::{self, Kind, Record};
 use super::error::Result;
 use super::reader::DbReader;
 
 /// How much one page of a walk holds.
 const PAGE: PageLimit = PageLimit { entries: 256, bytes: 256 << 10 };
+
+/// Bytes of keys after which [`scan`] stops, whatever count it was asked for; a page may go over it.
+const WALK_BYTES_MAX: usize = 4 << 20;
 
 /// Expired keys that [`random_key`] steps over before it gives up.
 const RANDOM_STEPS_MAX: usize = 100;
@@ -21,48 +24,52 @@ const RANDOM_STEPS_MAX: usize = 100;
 pub struct Walk {
     /// Where the next step begins; 0: this was the last.
     pub cursor: u64,
-    /// Live keys with their records.
-    pub keys: Vec<(Bytes, Record)>,
+    /// Live keys with their types.
+    pub keys: Vec<(Bytes, Kind)>,
 }
 
-/// The keys from `cursor` on, about `count` of them, the expired left out. The cursor is the
-/// smallest hash still to visit, and keys of equal hash are returned together, so a key that is
-/// there throughout an iteration is returned exactly once, whatever else comes and goes, and
-/// whether or not the server restarts in between.
+/// The keys from `cursor` on, about `count` of them or fewer if they are long, the expired left out.
+/// The cursor is the smallest hash still to visit, and keys of equal hash are returned together, so
+/// a key that is there throughout an iteration is returned exactly once, whatever else comes and
+/// goes, and whether or not the server restarts in between.
 ///
 /// # Errors
 /// The storage's.
 pub fn scan(db: &mut DbReader<'_>, cursor: u64, count: usize) -> Result<Walk> {
     let namespace = db.namespace()?;
     let mut pages = Pages::new(encoding::records_from(namespace, cursor));
-    let mut found: Vec<(u64, Bytes, Bytes)> = Vec::new();
+    // Values are left behind page by page: a walk holds keys alone.
+    let mut live: Vec<(u64, Bytes, Kind)> = Vec::new();
+    let (mut seen, mut seen_bytes) = (0, 0);
+    let mut first_hash = None;
     let cursor = loop {
         // One more than asked for tells whether the last hash is complete.
-        let entries = (count + 1).saturating_sub(found.len()).clamp(2, PAGE.entries);
-        let page = pages.next(db, PageLimit { entries, ..PAGE })?;
-        for (key, stored) in page.unwrap_or_default() {
+        let entries = (count + 1).saturating_sub(seen).clamp(2, PAGE.entries);
+        let page = pages.next(db, PageLimit { entries, ..PAGE })?.unwrap_or_default();
+        let mut last_hash = None;
+        for (key, stored) in page {
             let (hash, key) = encoding::split_record_key(&key)?;
-            found.push((hash, key, stored));
+            let record = Record::decode(&stored)?;
+            seen += 1;
+            seen_bytes += key.len();
+            first_hash = first_hash.or(Some(hash));
+            last_hash = Some(hash);
+            if !record.is_expired(db.now_ms()) {
+                live.push((hash, key, record.kind));
+            }
         }
         if pages.is_done() {
             break 0;
         }
-        if let (Some(first), Some(last)) = (found.first(), found.last())
-            && found.len() > count
-            && first.0 != last.0
+        if let (Some(first), Some(last)) = (first_hash, last_hash)
+            && (seen > count || seen_bytes >= WALK_BYTES_MAX)
+            && first != last
         {
-            let cursor = last.0;
-            found.retain(|(hash, ..)| *hash != cursor);
-            break cursor;
+            live.retain(|(hash, ..)| *hash != last);
+            break last;
         }
     };
-    let mut keys = Vec::with_capacity(found.len());
-    for (_, key, stored) in found {
-        let record = Record::decode(&stored)?;
-        if !record.is_expired(db.now_ms()) {
-            keys.push((key, record));
-        }
-    }
+    let keys = live.into_iter().map(|(_, key, kind)| (key, kind)).collect();
     Ok(Walk { cursor, keys })
 }
 

@@ -39,13 +39,14 @@ impl<'a> DbWriter<'a> {
         DbWriter { tx: self.tx, state: self.state, db }
     }
 
-    /// The record of `key`, unless it is absent; one that has expired is removed.
+    /// The record of `key`, unless it is absent; one that has expired is removed. A key that is too
+    /// long to be stored is absent.
     ///
     /// # Errors
-    /// [`Error::KeyTooLong`]; the storage's.
+    /// The storage's.
     pub fn lookup(&mut self, key: &[u8]) -> Result<Option<Record>> {
         if key.len() > KEY_BYTES_MAX {
-            return Err(Error::KeyTooLong);
+            return Ok(None);
         }
         let namespace = self.reader().namespace()?;
         let Some(stored) = self.state.stored(self.tx, namespace, key)? else { return Ok(None) };
@@ -81,8 +82,9 @@ impl<'a> DbWriter<'a> {
     /// elements of `old` become garbage unless `new` has the same version.
     ///
     /// # Errors
-    /// The storage's.
+    /// [`Error::KeyTooLong`]; the storage's.
     pub fn store(&mut self, key: &[u8], old: Option<&Record>, new: &Record) -> Result<()> {
+        check_key(key)?;
         let books = self.books()?;
         let hash = encoding::hash(key);
         let meta = self.state.databases.meta();
@@ -198,4 +200,9 @@ impl<'a> DbWriter<'a> {
         let entry = encoding::garbage_key(namespace, version);
         Ok(self.tx.put(self.state.databases.system(), entry, Bytes::new())?)
     }
+}
+
+/// Whether `key` may be stored. Whatever writes elements before the record asks this first.
+pub(super) fn check_key(key: &[u8]) -> Result<()> {
+    if key.len() > KEY_BYTES_MAX { Err(Error::KeyTooLong) } else { Ok(()) }
 }

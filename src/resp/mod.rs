@@ -5,7 +5,7 @@
 //! a command or the store.
 //!
 //! The format is that of <https://redis.io/docs/latest/develop/reference/protocol-spec/>; limits
-//! and error texts are those of Redis 7.0.
+//! and error texts are those of Redis 7.0, but for the number of arguments: see [`Limits`].
 //!
 //! ```
 //! use bytes::BytesMut;
@@ -54,12 +54,13 @@ impl Protocol {
     }
 }
 
-/// What a request may measure. The defaults are Redis's.
+/// What a request may measure. The defaults are Redis's, except for `args_max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of one argument (`proto-max-bulk-len`).
     pub bulk_bytes_max: usize,
-    /// Arguments of one request, the command's name among them.
+    /// Arguments of one request, the command's name among them. By default 1,048,576, which Redis had
+    /// up to 6.2; 7.0 allows 2^31 - 1, whose bookkeeping alone would take gigabytes.
     pub args_max: usize,
     /// Bytes of an inline request, and of any line that announces a length.
     pub inline_bytes_max: usize,

@@ -15,7 +15,7 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     search(pattern, text, |byte| byte)
 }
 
-/// As [`matches`], taking ASCII letters of either case for the same.
+/// As [`matches()`], taking ASCII letters of either case for the same.
 pub fn matches_ignoring_case(pattern: &[u8], text: &[u8]) -> bool {
     search(pattern, text, |byte| byte.to_ascii_lowercase())
 }

@@ -85,7 +85,7 @@ fn child() {
     let starts: Vec<u64> = starts.split(',').map(|start| start.parse().unwrap()).collect();
     // The test harness may have begun a line of its own.
     say("\nopening");
-    setup.runtime.block_on(async {
+    setup.block_on(async {
         let store = Store::open(options).await.unwrap();
         join_all(starts.into_iter().enumerate().map(|(writer, start)| {
             let store = &store;
@@ -258,7 +258,7 @@ impl Crash {
         let unsynced_dies = Arc::new(AtomicBool::new(false));
         let options = setup.options(&self.dir).durability(self.durability);
         let options = asking(options, setup.engine, &unsynced_dies);
-        let found = setup.runtime.block_on(async {
+        let found = setup.block_on(async {
             let store = Store::open(options).await.unwrap();
             let names = store.keyspaces().await.unwrap();
             let keyspaces: Vec<_> = names.iter().map(|n| store.keyspace(n).unwrap()).collect();

@@ -459,7 +459,7 @@ proptest! {
         steps in vec(step(), 1..30),
     ) {
         let dir = tempfile::tempdir().unwrap();
-        setup.runtime.block_on(async {
+        setup.block_on(async {
             let mut run = Run::start(setup.clone(), durability, dir.path()).await;
             for step in steps {
                 run.step(step).await;

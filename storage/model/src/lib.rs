@@ -2,8 +2,8 @@
 //! wake-up which thread goes on ([shuttle](https://docs.rs/shuttle)), and the scenarios it tries.
 //!
 //! What is the real file: lanes, queue, bridge, ticker, snapshot gate, store, memory engine; a new
-//! module of the storage crate needs its line below. What is not: [`sync`], the crate `threadpool`
-//! ([`threads`]), and the directory on the disk ([`dir`]). tokio's semaphore and oneshot are tokio's
+//! module of the storage crate needs its line below. What is not: `sync`, the crate `threadpool`
+//! ([`threads`]), and the directory on the disk (`dir`). tokio's semaphore and oneshot are tokio's
 //! own: they have no scheduling point inside, so each of their calls is one step here.
 //!
 //! A crate of its own, so that no switch of the storage crate or of an engine's build leads here.

@@ -142,6 +142,7 @@ impl Drop for Turn {
     }
 }
 
+#[allow(clippy::disallowed_methods)] // the bridge is where threads are started
 fn one_thread(name: &str, living: &Arc<Living>) -> ThreadPool {
     let pool = ThreadPool::with_name(name.into(), 1);
     let life = Life::begin(living);

@@ -18,14 +18,15 @@ pub enum Runtime {
 }
 
 impl Runtime {
-    pub fn block_on<F: Future>(self, future: F) -> F::Output {
+    /// `workers`: threads of a multi-thread runtime.
+    pub fn block_on<F: Future>(self, workers: usize, future: F) -> F::Output {
         use tokio::runtime::Builder;
         match self {
             Runtime::CurrentThread => {
                 Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
             }
             Runtime::MultiThread => Builder::new_multi_thread()
-                .worker_threads(2)
+                .worker_threads(workers)
                 .enable_all()
                 .build()
                 .unwrap()
@@ -41,7 +42,7 @@ pub struct Setup {
     pub engine: EngineKind,
     pub bridge: Bridge,
     pub runtime: Runtime,
-    /// One thread for reads, and queues of one operation.
+    /// One thread for reads, one worker, and queues of one operation.
     pub tight: bool,
 }
 
@@ -63,6 +64,10 @@ impl Setup {
             }
         }
         all
+    }
+
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(if self.tight { 1 } else { 2 }, future)
     }
 
     /// Those whose engine keeps its data.
@@ -92,7 +97,7 @@ where
     for setup in setups {
         let dir = tempfile::tempdir().unwrap();
         let options = setup.options(&dir.path().join("store"));
-        let run = || setup.runtime.block_on(test(setup.clone(), options));
+        let run = || setup.block_on(test(setup.clone(), options));
         if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
             eprintln!("failed in {setup:?}");
             resume_unwind(panic);

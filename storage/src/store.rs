@@ -1,4 +1,7 @@
 //! The store: the cloneable async handle that users hold.
+//!
+//! Long because it is the one place where embedders read what each call does: most of it is
+//! documentation.
 
 use std::fmt;
 use std::future::Future;
@@ -70,7 +73,8 @@ impl Store {
     /// Opens, or creates, a store, off the async thread.
     ///
     /// After a crash this recovers what was acknowledged, which may take long. Dropping the future
-    /// does not stop that; the store is then closed in the background.
+    /// does not stop that; the store is then closed in the background. While another store of this
+    /// process is opening or closing the directory, it waits.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for options that contradict each other or a directory that holds
@@ -93,6 +97,22 @@ impl Store {
 
     /// This store, each call through which fails with [`Error::Deadline`] unless its operation has
     /// started within `deadline` of being first polled. Once started, a call waits for its result.
+    ///
+    /// ```
+    /// # fn main() -> pontoon_storage::Result<()> {
+    /// # futures::executor::block_on(async {
+    /// use std::time::Duration;
+    /// use pontoon_storage::{Error, Options, Store};
+    ///
+    /// let store = Store::open(Options::in_memory()).await?;
+    /// let users = store.keyspace("users")?;
+    /// let hasty = store.with_deadline(Duration::from_secs(5));
+    /// hasty.put(&users, "17", "Ada").await?;
+    /// let late = store.with_deadline(Duration::ZERO).get(&users, "17").await;
+    /// assert!(matches!(late, Err(Error::Deadline)));
+    /// # store.close().await })
+    /// # }
+    /// ```
     #[must_use = "only calls through the returned handle have the deadline"]
     pub fn with_deadline(&self, deadline: Duration) -> Store {
         self.with(|call| call.deadline = Some(deadline))
@@ -363,6 +383,29 @@ impl Store {
     /// # Errors
     /// As for [`get`](Store::get); [`Error::InvalidArgument`] when `to` is there already;
     /// [`Error::Unsupported`] for the memory engine.
+    ///
+    /// ```
+    /// # fn main() -> pontoon_storage::Result<()> {
+    /// # futures::executor::block_on(async {
+    /// # let dir = tempfile::tempdir()?;
+    /// use pontoon_storage::{EngineKind, Options, Store};
+    ///
+    /// for &engine in EngineKind::AVAILABLE.iter().filter(|engine| engine.is_persistent()) {
+    ///     let path = dir.path().join(engine.name());
+    ///     let copy = path.with_extension("copy");
+    ///     let store = Store::open(Options::new(path).engine(engine)).await?;
+    ///     let users = store.keyspace("users")?;
+    ///     store.put(&users, "17", "Ada").await?;
+    ///     store.checkpoint(&copy).await?;
+    ///     store.close().await?;
+    ///
+    ///     let store = Store::open(Options::new(copy).engine(engine)).await?;
+    ///     assert!(store.contains(&store.keyspace("users")?, "17").await?);
+    ///     store.close().await?;
+    /// }
+    /// # Ok(()) })
+    /// # }
+    /// ```
     pub async fn checkpoint(&self, to: impl Into<PathBuf>) -> Result<()> {
         let to = to.into();
         let name = self.core().options.engine.name().to_owned();

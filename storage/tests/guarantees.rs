@@ -113,7 +113,7 @@ fn a_deadline_ends_what_has_not_started_and_never_what_has() {
     with_control(|options, control| async move {
         let store = Store::open(options).await.unwrap();
         let ks = store.keyspace("a").unwrap();
-        let hasty = store.with_deadline(Duration::from_millis(1_500));
+        let hasty = store.with_deadline(Duration::from_secs(3));
         control.apply_gate.shut();
         let started = begin(hasty.put(&ks, "started", "v")).await;
         control.apply_gate.wait_for_held(1);

@@ -17,8 +17,8 @@ use common::{Setup, for_each};
 use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt, poll};
 use pontoon_storage::{
-    Bridge, Durability, EngineKind, Error, OnFull, Options, PageLimit, Result, ScanOptions, Store,
-    WriteBatch,
+    Bridge, Durability, EngineKind, Error, Keyspace, OnFull, Options, PageLimit, Result,
+    ScanOptions, Store, WriteBatch,
 };
 
 /// Both modes on every runtime, over the memory engine under control.
@@ -59,6 +59,20 @@ async fn begin<T: std::fmt::Debug, F: Future<Output = T>>(future: F) -> Pin<Box<
     future
 }
 
+/// Puts `key`, and holds the drain that applies it at the gate: what is queued from now on waits for
+/// the next drain, together.
+async fn hold_write_lane<'s>(
+    store: &'s Store,
+    keyspace: &'s Keyspace,
+    key: &'static str,
+    control: &Control,
+) -> Pin<Box<impl Future<Output = Result<()>> + use<'s>>> {
+    control.apply_gate.shut();
+    let held = begin(store.put(keyspace, key, "v")).await;
+    control.apply_gate.wait_for_held(1);
+    held
+}
+
 #[test]
 fn nothing_happens_before_the_first_poll() {
     with_control(|options, _| async move {
@@ -76,9 +90,7 @@ fn an_operation_whose_future_is_dropped_before_it_starts_never_runs() {
     with_control(|options, control| async move {
         let store = Store::open(options).await.unwrap();
         let ks = store.keyspace("a").unwrap();
-        control.apply_gate.shut();
-        let running = begin(store.put(&ks, "running", "v")).await;
-        control.apply_gate.wait_for_held(1);
+        let running = hold_write_lane(&store, &ks, "running", &control).await;
         let dropped = begin(store.put(&ks, "dropped", "v")).await;
         let kept = begin(store.put(&ks, "kept", "v")).await;
         drop(dropped);
@@ -97,9 +109,7 @@ fn an_operation_whose_future_is_dropped_while_it_runs_finishes() {
     with_control(|options, control| async move {
         let store = Store::open(options).await.unwrap();
         let ks = store.keyspace("a").unwrap();
-        control.apply_gate.shut();
-        let running = begin(store.put(&ks, "k", "v")).await;
-        control.apply_gate.wait_for_held(1);
+        let running = hold_write_lane(&store, &ks, "k", &control).await;
         drop(running);
         control.apply_gate.open();
         store.put(&ks, "after", "v").await.unwrap();
@@ -137,9 +147,7 @@ fn a_full_queue_makes_callers_wait_or_refuses_them() {
     with_control(|options, control| async move {
         let store = Store::open(options.queue_len_max(2)).await.unwrap();
         let ks = store.keyspace("a").unwrap();
-        control.apply_gate.shut();
-        let first = begin(store.put(&ks, "1", "v")).await;
-        control.apply_gate.wait_for_held(1);
+        let first = hold_write_lane(&store, &ks, "1", &control).await;
         let second = begin(store.put(&ks, "2", "v")).await;
         let refused = store.with_on_full(OnFull::Fail).put(&ks, "3", "v").await;
         assert!(matches!(refused, Err(Error::Overloaded { what: "write queue" })), "{refused:?}");
@@ -148,9 +156,9 @@ fn a_full_queue_makes_callers_wait_or_refuses_them() {
         let hasty = store.with_deadline(Duration::from_millis(1)).put(&ks, "5", "v").await;
         assert!(matches!(hasty, Err(Error::Deadline)), "{hasty:?}");
         control.apply_gate.open();
-        for put in [first, second, waits] {
-            put.await.unwrap();
-        }
+        first.await.unwrap();
+        second.await.unwrap();
+        waits.await.unwrap();
         assert!(!store.contains(&ks, "3").await.unwrap());
         assert!(store.contains(&ks, "4").await.unwrap());
         assert!(!store.contains(&ks, "5").await.unwrap());
@@ -182,9 +190,7 @@ fn a_panic_fails_its_own_call_alone_and_undoes_its_writes() {
     with_control(|options, control| async move {
         let store = Store::open(options).await.unwrap();
         let ks = store.keyspace("a").unwrap();
-        control.apply_gate.shut();
-        let first = begin(store.put(&ks, "first", "v")).await;
-        control.apply_gate.wait_for_held(1);
+        let first = hold_write_lane(&store, &ks, "first", &control).await;
         // These three share one drain.
         let before = begin(store.put(&ks, "before", "v")).await;
         let within = ks.clone();
@@ -258,9 +264,7 @@ fn a_failed_commit_answers_its_whole_drain_and_refuses_writes_from_then_on() {
             let store = Store::open(options.clone()).await.unwrap();
             let ks = store.keyspace("a").unwrap();
             store.put(&ks, "before", "v").await.unwrap();
-            control.apply_gate.shut();
-            let held = begin(store.put(&ks, "held", "v")).await;
-            control.apply_gate.wait_for_held(1);
+            let held = hold_write_lane(&store, &ks, "held", &control).await;
             let put = begin(store.put(&ks, "k", "v")).await;
             let read = begin(store.update(|_| Ok::<_, Error>("read"))).await;
             let error = begin(store.update(|_| Err::<(), _>(Error::Deadline))).await;
@@ -294,9 +298,7 @@ fn answers_of_one_drain_share_the_fate_of_its_commit() {
     with_control(|options, control| async move {
         let store = Store::open(options).await.unwrap();
         let ks = store.keyspace("a").unwrap();
-        control.apply_gate.shut();
-        let first = begin(store.put(&ks, "first", "v")).await;
-        control.apply_gate.wait_for_held(1);
+        let first = hold_write_lane(&store, &ks, "first", &control).await;
         let mut queued = Vec::new();
         for n in 0..20 {
             let ks = ks.clone();
@@ -325,9 +327,7 @@ fn writers_that_wait_together_share_one_fsync() {
     with_control(|options, control| async move {
         let store = Store::open(options).await.unwrap();
         let ks = store.keyspace("a").unwrap();
-        control.apply_gate.shut();
-        let first = begin(store.put(&ks, "first", "v")).await;
-        control.apply_gate.wait_for_held(1);
+        let first = hold_write_lane(&store, &ks, "first", &control).await;
         let mut queued = Vec::new();
         for n in 0..100 {
             queued.push(begin(store.put(&ks, [n], "v")).await);
@@ -403,9 +403,7 @@ fn close_finishes_what_was_accepted_and_refuses_the_rest() {
     with_control(|options, control| async move {
         let store = Store::open(options.durability(Durability::Never)).await.unwrap();
         let ks = store.keyspace("a").unwrap();
-        control.apply_gate.shut();
-        let running = begin(store.put(&ks, "running", "v")).await;
-        control.apply_gate.wait_for_held(1);
+        let running = hold_write_lane(&store, &ks, "running", &control).await;
         let queued = begin(store.put(&ks, "queued", "v")).await;
         let closing = begin(store.close()).await;
         assert!(matches!(store.put(&ks, "late", "v").await, Err(Error::Closed)));
@@ -426,9 +424,7 @@ fn waiters_for_room_are_refused_at_close() {
     with_control(|options, control| async move {
         let store = Store::open(options.queue_len_max(1)).await.unwrap();
         let ks = store.keyspace("a").unwrap();
-        control.apply_gate.shut();
-        let running = begin(store.put(&ks, "running", "v")).await;
-        control.apply_gate.wait_for_held(1);
+        let running = hold_write_lane(&store, &ks, "running", &control).await;
         let waiting = begin(store.put(&ks, "waiting", "v")).await;
         let closing = begin(store.close()).await;
         assert!(matches!(waiting.await, Err(Error::Closed)));
@@ -720,9 +716,7 @@ fn a_panic_in_the_destructor_of_what_a_caller_left_behind_harms_no_other_call() 
     with_control(|options, control| async move {
         let store = Store::open(options).await.unwrap();
         let ks = store.keyspace("a").unwrap();
-        control.apply_gate.shut();
-        let first = begin(store.put(&ks, "first", "v")).await;
-        control.apply_gate.wait_for_held(1);
+        let first = hold_write_lane(&store, &ks, "first", &control).await;
         let captured = Bomb;
         let abandoned = begin(store.update(move |_| {
             let _captured = &captured;

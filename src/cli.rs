@@ -44,7 +44,11 @@ pub fn parse(
 
 const AFTER_HELP: &str = "\
 Every option can also be set by the environment variable shown with it; the command line wins. Any
-other variable that begins with PONTOON_ is an error.
+other variable that begins with PONTOON_ is an error. A password is better set that way: others on the
+machine can see the command line.
+
+Exit codes: 0 after a stop in order, 1 if the server cannot start or stop, 2 if the options make no sense,
+130 or 143 after a second SIGINT or SIGTERM, which stops at once.
 
 Examples:
   pontoon

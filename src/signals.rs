@@ -1,14 +1,16 @@
-//! The signals that end the server.
+//! The signals that end the server, and the one that does not.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGINT and SIGTERM, caught from when this is made.
+/// SIGINT and SIGTERM, caught from when this is made; SIGHUP is ignored from then on.
 #[derive(Debug)]
 pub(crate) struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
+    /// Caught so that it is ignored, as by Redis: a terminal that closes must not end the server.
+    _hangup: Signal,
 }
 
 /// A signal that came.
@@ -27,6 +29,7 @@ impl StopSignals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            _hangup: signal(SignalKind::hangup())?,
         })
     }
 

@@ -6,7 +6,7 @@ mod common;
 
 use std::net::TcpStream;
 
-use common::{Client, Server, bulk, encode, ok, persistent_engines};
+use common::{Client, Reply, Server, bulk, encode, ok, persistent_engines};
 use rustix::process::Signal;
 
 #[test]
@@ -66,6 +66,14 @@ fn shutdown_ends_it_in_order() {
 fn a_client_that_takes_no_replies_holds_it_no_longer_than_the_deadline() {
     let server = Server::in_memory(&["--shutdown-timeout-secs", "0"]);
     let _stuck = stuck_client(&server);
+    assert_eq!(server.stop(Signal::TERM).code(), Some(0));
+}
+
+#[test]
+fn a_terminal_that_closes_does_not_end_it() {
+    let server = Server::in_memory(&[]);
+    server.signal(Signal::HUP);
+    assert_eq!(server.connect().call(&["PING"]), Reply::Simple("PONG".into()));
     assert_eq!(server.stop(Signal::TERM).code(), Some(0));
 }
 

@@ -32,6 +32,9 @@ const DIFFERENCES: &str = "
 - `CONFIG SET` refuses: settings are made when the server starts. `CONFIG REWRITE` has no file to write.
 - `SHUTDOWN` with `SAVE`, `NOSAVE` or `FORCE` is the same as without: what was acknowledged is saved
   already. `ABORT` finds no shutdown in progress: one cannot be called off.
+- Not there yet, besides the types that the README names: `COPY`, `MOVE`, `SWAPDB`, `DUMP`, `OBJECT`, `SORT`, the bit
+  commands, `LCS`; `SAVE`, `BGSAVE`, `LASTSAVE`, `SLOWLOG`, `LATENCY`, `MEMORY`, `MONITOR`, `DEBUG`, `ROLE`, `WAIT`;
+  `CLIENT LIST`, `KILL`, `REPLY` and `TRACKING`. `COMMAND DOCS` has no argument lists.
 - `CLIENT SETINFO` is of Redis 7.2. `CLIENT INFO` leaves out the fields about buffers.
 - `INFO` leaves out what has no counterpart, and has the sections `Storage` and, for memory, the
   process's resident size.

@@ -143,7 +143,7 @@ impl fmt::Display for Error {
                 write!(f, "{} holds {found} data, not {asked}", dir.display())
             }
             Error::Unsupported(what) => f.write_str(what),
-            Error::Engine(cause) => write!(f, "the storage engine failed: {cause}"),
+            Error::Engine(cause) => write!(f, "storage failed: {cause}"),
         }
     }
 }

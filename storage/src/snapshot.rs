@@ -132,7 +132,7 @@ impl Snapshot {
     ) -> impl Future<Output = Result<Vec<Option<Bytes>>>> + Send {
         let keys = keys.into_iter().map(IntoBytes::into_bytes).collect();
         let (weight, read) = read_many(keyspace.clone(), keys);
-        async move { self.view_weighing(weight, read).await }
+        async move { self.view_through(&self.held.store.weighing(weight), read).await }
     }
 
     /// Runs `f` over the snapshot, off the async thread, in the lane that
@@ -146,7 +146,7 @@ impl Snapshot {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        self.view_weighing(0, f).await
+        self.view_through(&self.held.store, f).await
     }
 
     /// The entries of `range` as they were when the snapshot was taken. The stream keeps the
@@ -170,16 +170,15 @@ impl Snapshot {
         self.view(move |view| view.page(&keyspace, &range, reverse, limit)).await
     }
 
-    async fn view_weighing<T, E, F>(&self, weight: usize, f: F) -> Result<T, E>
+    /// Runs `f` with the call options of `store`.
+    async fn view_through<T, E, F>(&self, store: &Store, f: F) -> Result<T, E>
     where
         F: FnOnce(&View) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
         let slot = Arc::clone(&self.held.slot);
-        self.held
-            .store
-            .weighing(weight)
+        store
             .read_call(move |_| {
                 let held = slot.read().unwrap_or_else(PoisonError::into_inner);
                 match held.as_ref() {

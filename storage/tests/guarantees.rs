@@ -9,7 +9,7 @@ mod common;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use common::wrap::{Control, wrapped};
@@ -181,6 +181,34 @@ fn a_queue_is_bounded_in_bytes_too_and_lets_a_larger_one_go_alone() {
         control.apply_gate.open();
         first.await.unwrap();
         store.put(&ks, "larger than the queue", vec![0; 100_000]).await.unwrap();
+        store.close().await.unwrap();
+    });
+}
+
+#[test]
+fn closures_over_a_snapshot_weigh_what_its_store_was_told() {
+    with_read_threads(2, |options, _| async move {
+        let store = Store::open(options.queue_bytes_max(4_000)).await.unwrap();
+        let heavy = store.with_weight(3_000).with_on_full(OnFull::Fail);
+        let snapshot = heavy.snapshot().await.unwrap();
+        let (leave, left) = mpsc::sync_channel::<()>(1);
+        let left = Arc::new(Mutex::new(left));
+        // Refused until the snapshot's own call, answered already, has given its room back.
+        let running = loop {
+            let left = Arc::clone(&left);
+            let mut running = Box::pin(snapshot.view(move |_| {
+                left.lock().unwrap().recv().unwrap();
+                Ok::<_, Error>(())
+            }));
+            if poll!(running.as_mut()).is_pending() {
+                break running;
+            }
+        };
+        let refused = snapshot.view(|_| Ok::<_, Error>(())).await;
+        leave.send(()).unwrap();
+        assert!(matches!(refused, Err(Error::Overloaded { .. })), "{refused:?}");
+        running.await.unwrap();
+        drop(snapshot);
         store.close().await.unwrap();
     });
 }

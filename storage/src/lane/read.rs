@@ -1,4 +1,4 @@
-//! What a drain of the read or the background lane does: one snapshot, gets as one batch, then calls.
+//! What a drain of the read or the background lane does: gets as one batch, then calls over one snapshot.
 
 use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -31,7 +31,6 @@ struct Shared {
 #[derive(Default)]
 struct State {
     queue: VecDeque<Job>,
-    active: usize,
     dropped: bool,
 }
 
@@ -60,16 +59,6 @@ impl ThreadPool {
         lock(&self.0.state).queue.push_back(Box::new(job));
         self.0.changed.notify_one();
     }
-
-    /// Threads that run a job.
-    pub fn active_count(&self) -> usize {
-        lock(&self.0.state).active
-    }
-
-    /// Jobs that wait.
-    pub fn queued_count(&self) -> usize {
-        lock(&self.0.state).queue.len()
-    }
 }
 
 impl Drop for ThreadPool {
@@ -84,7 +73,6 @@ impl Shared {
         let mut state = lock(&self.state);
         loop {
             if let Some(job) = state.queue.pop_front() {
-                state.active += 1;
                 drop(state);
                 if once_in(FAULTS.get()) {
                     drop(job);
@@ -92,7 +80,6 @@ impl Shared {
                     drop(catch_unwind(AssertUnwindSafe(job)));
                 }
                 state = lock(&self.state);
-                state.active -= 1;
             } else if state.dropped {
                 return;
             } else {

@@ -154,6 +154,11 @@ fn inside<R>(store: u64, f: impl FnOnce() -> R) -> Result<R, String> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| panic_message(payload.as_ref()))
 }
 
+/// What a panic inside an engine is to callers.
+pub(crate) fn engine_panic(payload: &(dyn Any + Send)) -> Error {
+    Error::corrupted(format!("the engine panicked: {}", panic_message(payload)))
+}
+
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned())

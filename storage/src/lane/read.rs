@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::call::{ReadCall, Reply, answer, panic_message, quietly};
+use super::call::{ReadCall, Reply, answer, engine_panic, quietly};
 use super::{Drainer, Entry, Work};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -139,8 +139,7 @@ fn run_gets(env: &ReadEnv<'_>, gets: Vec<(KeyspaceId, Bytes, Reply<Option<Bytes>
     }));
     let values = read.unwrap_or_else(|payload| {
         env.metrics.panicked.add(keys.len() as u64);
-        let why = format!("the engine panicked: {}", panic_message(payload.as_ref()));
-        vec![Err(Error::corrupted(why)); keys.len()]
+        vec![Err(engine_panic(payload.as_ref())); keys.len()]
     });
     for ((_, _, reply), value) in gets.into_iter().zip(values) {
         answer(reply, value);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::call::{Ran, Reply, WriteCall, answer, panic_message, quietly};
+use super::call::{Ran, Reply, WriteCall, answer, engine_panic, quietly};
 use super::{Drainer, Entry, Work};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -169,10 +169,8 @@ impl WriteDrainer {
     /// Runs what may leave the disk in a state unknown. On an error or a panic no write is accepted
     /// any more: believing a retried fsync is how data is lost.
     fn latched<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<T> {
-        let result = catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| {
-            let why = panic_message(payload.as_ref());
-            Err(Error::corrupted(format!("the engine panicked: {why}")))
-        });
+        let result = catch_unwind(AssertUnwindSafe(f))
+            .unwrap_or_else(|payload| Err(engine_panic(payload.as_ref())));
         result.map_err(|error| {
             let cause = error.into_cause();
             tracing::error!(%cause, "a commit failed; writes are refused until reopened");

@@ -11,6 +11,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use pontoon_storage::EngineKind;
 use tracing_subscriber::EnvFilter;
 
+use crate::bench;
 use crate::config::{BridgeChoice, Config, DurabilityChoice, RuntimeChoice};
 use crate::variables;
 
@@ -19,6 +20,8 @@ use crate::variables;
 pub enum Action {
     /// Run the server.
     Serve(Box<Config>),
+    /// Measure.
+    Bench(Box<bench::cli::Bench>),
 }
 
 /// Understands `args`, the program's name first, and the `PONTOON_…` environment variables.
@@ -36,6 +39,7 @@ pub fn parse(
         .map_err(|why| Cli::command().error(ErrorKind::UnknownArgument, why))?;
     let serve = match cli.command {
         Some(Command::Serve(serve)) => serve,
+        Some(Command::Bench(bench)) => return Ok(Action::Bench(bench)),
         None => cli.serve,
     };
     let config = serve.into_config().map_err(|(kind, why)| Cli::command().error(kind, why))?;
@@ -77,6 +81,8 @@ enum Command {
     /// Run the server (what happens without a subcommand, too)
     #[command(after_help = AFTER_HELP)]
     Serve(Serve),
+    /// Measure what the bridge costs and what the lanes give, or load a server
+    Bench(Box<bench::cli::Bench>),
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
+use crate::bench;
 use crate::cli::{self, Action};
 use crate::config::{Config, RuntimeChoice};
 use crate::server::{self, Stopped};
@@ -23,6 +24,7 @@ const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(1);
 pub fn launch(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
     match cli::parse(args, env::vars_os().map(|(name, _)| name)) {
         Ok(Action::Serve(config)) => serve(*config),
+        Ok(Action::Bench(args)) => bench::run(*args),
         Err(error) => {
             // A closed stderr leaves the exit code to tell.
             let _ = error.print();
@@ -71,7 +73,7 @@ fn start_logging(directives: &str) {
     let _ = logging.try_init();
 }
 
-fn fail(why: &str) -> ExitCode {
+pub(crate) fn fail(why: &str) -> ExitCode {
     let why = why.replace(['\r', '\n'], " ");
     let _ = writeln!(io::stderr(), "pontoon: {why}");
     ExitCode::FAILURE

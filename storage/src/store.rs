@@ -575,6 +575,10 @@ impl Store {
     /// The record cache, for a call that it may answer in place of a lane.
     fn cache_to_read(&self) -> Result<Option<&RecordCache>> {
         let Some(cache) = &self.core().shared.cache else { return Ok(None) };
+        // Its lane says so: what was over before it began is never answered.
+        if self.call.deadline == Some(Duration::ZERO) {
+            return Ok(None);
+        }
         refuse_nested(self.id())?;
         if self.core().read.is_closed() { Err(Error::Closed) } else { Ok(Some(cache)) }
     }

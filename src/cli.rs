@@ -127,6 +127,12 @@ struct Serve {
     #[arg(value_enum, help_heading = STORAGE)]
     durability: Option<DurabilityChoice>,
 
+    /// Memory for the record cache, which answers reads of single keys without a storage call, in
+    /// bytes or as in 512mb, 2gb; 0 turns it off
+    #[arg(long, env = "PONTOON_CACHE_BYTES", default_value = "64mb", value_name = "BYTES")]
+    #[arg(value_parser = parse_bytes, help_heading = STORAGE)]
+    cache_bytes: usize,
+
     /// Memory for the engine's read cache, in bytes or as in 512mb, 2gb [default: 128mb]
     #[arg(long, env = "PONTOON_ENGINE_CACHE_BYTES", value_name = "BYTES")]
     #[arg(value_parser = parse_bytes, help_heading = STORAGE)]
@@ -202,6 +208,7 @@ impl Serve {
             port: self.port,
             dir: self.dir.unwrap_or(defaults.dir),
             engine,
+            cache_bytes: self.cache_bytes,
             engine_cache_bytes: self.engine_cache_bytes,
             durability: self.durability.unwrap_or(defaults.durability),
             bridge: self.bridge,

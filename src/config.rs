@@ -9,6 +9,10 @@ use pontoon_storage::EngineKind;
 
 use crate::resp::Limits;
 
+/// The record cache is on unless it is turned off: who runs a server of Redis's kind expects what is
+/// read often to come from memory, and this much is less than the server's other memory.
+pub const CACHE_BYTES_DEFAULT: usize = 64 << 20;
+
 /// Everything `pontoon serve` can be told.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -20,6 +24,8 @@ pub struct Config {
     pub dir: PathBuf,
     /// What stores it.
     pub engine: EngineKind,
+    /// Memory for the record cache, in bytes; 0: none.
+    pub cache_bytes: usize,
     /// Memory for the engine's read cache, in bytes; `None`: the storage's default.
     pub engine_cache_bytes: Option<usize>,
     /// When a write is acknowledged; unused by the memory engine.
@@ -112,6 +118,7 @@ impl Default for Config {
             port: 6379,
             dir: PathBuf::from("./pontoon-data"),
             engine: default_engine(),
+            cache_bytes: CACHE_BYTES_DEFAULT,
             engine_cache_bytes: None,
             durability: DurabilityChoice::Always,
             bridge: BridgeChoice::Pool,
@@ -155,6 +162,7 @@ impl Config {
             ("appendfsync", appendfsync.into()),
             ("appendonly", yes_no(persistent)),
             ("bind", bind.join(" ")),
+            ("cache-bytes", self.cache_bytes.to_string()),
             ("bridge", self.bridge.name().into()),
             ("databases", crate::data::DATABASES.to_string()),
             ("dir", self.dir.display().to_string()),

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use pontoon_storage::{Error, ReadLane, Reader, Store, Transaction};
 
 use crate::command::{
-    Command, Environment, Fail, Request, ServerState, Session, execute_read, execute_write, refuse,
+    Command, Environment, Fail, Request, ServerState, Session, execute_cached, execute_read,
+    execute_write, refuse,
 };
 use crate::data::Databases;
 use crate::resp::{Args, Encoder, Protocol};
@@ -26,6 +27,13 @@ pub(crate) struct Service {
     pub(crate) store: Store,
     pub(crate) databases: Databases,
     pub(crate) state: ServerState,
+}
+
+impl Service {
+    /// What a run needs that begins now in database `db`.
+    fn environment(&self, db: u8) -> Environment<'_> {
+        Environment { databases: &self.databases, server: &self.state, db, now_ms: now_ms() }
+    }
 }
 
 /// The commands that wait to run together.
@@ -58,8 +66,9 @@ impl PendingRun {
         self.requests.is_empty()
     }
 
-    /// Runs what waits as one job, over one snapshot if all of it reads, else in the write lane, in
-    /// order, and writes a reply for each command to `replies`. Where the replies are large, it
+    /// Runs what waits: reads at the front from the record cache as far as it has what they read, the
+    /// rest as one job, over one snapshot if all of it reads, else in the write lane, in
+    /// order; and writes a reply for each command to `replies`. Where the replies are large, it
     /// runs only the first of what waits: call it until it [is empty](PendingRun::is_empty).
     ///
     /// When the future is dropped, the job that runs finishes.
@@ -69,6 +78,10 @@ impl PendingRun {
         session: &Session,
         replies: &mut Encoder,
     ) {
+        self.execute_cached(service, session, replies);
+        if self.is_empty() {
+            return;
+        }
         let requests = mem::take(&mut self.requests);
         let requests_len = requests.len();
         let job = Job {
@@ -91,6 +104,24 @@ impl PendingRun {
                 self.argument_bytes = 0;
                 answer_failure(&service.state, error, requests_len, replies);
             }
+        }
+    }
+
+    /// Answers what the record cache can answer of what waits, from the front.
+    fn execute_cached(&mut self, service: &Service, session: &Session, replies: &mut Encoder) {
+        if self.requests.first().is_some_and(|(command, _)| command.is_write()) {
+            return;
+        }
+        let mut done = 0;
+        // Why it did not run at all, the job that follows finds out as well.
+        let _ = service.store.cached(|cached| {
+            let environment = service.environment(session.db);
+            done = execute_cached(cached, &environment, &self.requests, replies);
+            Ok::<_, Error>(())
+        });
+        self.requests.drain(..done);
+        if self.requests.is_empty() {
+            self.argument_bytes = 0;
         }
     }
 }
@@ -135,12 +166,7 @@ impl Job {
     }
 
     fn environment(&self) -> Environment<'_> {
-        Environment {
-            databases: &self.service.databases,
-            server: &self.service.state,
-            db: self.db,
-            now_ms: now_ms(),
-        }
+        self.service.environment(self.db)
     }
 }
 

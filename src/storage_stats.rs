@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pontoon_storage::{LaneStats, Stats};
+use pontoon_storage::{CacheStats, LaneStats, Stats};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::run::Service;
@@ -43,6 +43,7 @@ fn lines(stats: &Stats) -> Vec<(String, String)> {
         ("storage_commit_usec".into(), stats.commit_micros.to_string()),
         ("storage_snapshots".into(), stats.snapshots.to_string()),
     ];
+    lines.extend(cache_lines(&stats.cache));
     for (lane, figures) in
         [("read", &stats.read), ("write", &stats.write), ("background", &stats.background)]
     {
@@ -51,6 +52,19 @@ fn lines(stats: &Stats) -> Vec<(String, String)> {
     let details = stats.storage.details.iter();
     lines.extend(details.map(|(name, value)| (format!("engine_{name}"), value.clone())));
     lines
+}
+
+fn cache_lines(figures: &CacheStats) -> impl Iterator<Item = (String, String)> {
+    [
+        ("hits", figures.hits.to_string()),
+        ("misses", figures.misses.to_string()),
+        ("hit_rate", format!("{:.3}", figures.hit_rate())),
+        ("records", figures.records.to_string()),
+        ("bytes", figures.bytes.to_string()),
+        ("bytes_max", figures.bytes_max.to_string()),
+    ]
+    .map(|(name, figure)| (format!("cache_{name}"), figure))
+    .into_iter()
 }
 
 fn lane_lines(lane: &str, figures: &LaneStats) -> impl Iterator<Item = (String, String)> {

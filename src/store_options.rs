@@ -17,6 +17,7 @@ pub(crate) fn store_options(config: &Config) -> Options {
     };
     let mut options = options
         .key_bytes_max(STORAGE_KEY_BYTES_MAX)
+        .cache_bytes(config.cache_bytes)
         .open_files_max(ENGINE_OPEN_FILES_MAX)
         .durability(match config.durability {
             DurabilityChoice::Always => Durability::Always,

@@ -8,7 +8,7 @@ mod harness;
 use std::collections::BTreeSet;
 
 use harness::Shell;
-use pontoon::data::encoding::{self, DatabaseRecord, Record};
+use pontoon::data::encoding::{self, KeyCounts, Record};
 use pontoon::data::string::CHUNK_BYTES;
 use proptest::prelude::*;
 
@@ -25,9 +25,11 @@ fn check_books(shell: &Shell) {
     let mut versions = BTreeSet::new();
     let mut live = BTreeSet::new();
     for db in 0..pontoon::data::DATABASES {
-        let books = DatabaseRecord::decode(&find(&encoding::database_key(db)).unwrap()).unwrap();
-        assert!(live.insert(books.namespace), "two databases share a namespace");
-        let range = encoding::namespace_range(books.namespace);
+        let namespace = find(&encoding::database_key(db)).unwrap();
+        let namespace = encoding::decode_namespace(&namespace).unwrap();
+        let counts = KeyCounts::decode(&find(&encoding::counts_key(db)).unwrap()).unwrap();
+        assert!(live.insert(namespace), "two databases share a namespace");
+        let range = encoding::namespace_range(namespace);
         let (mut keys, mut expiring) = (0, 0);
         for (stored_key, stored) in meta.iter().filter(|(key, _)| range.contains(key)) {
             let (hash, key) = encoding::split_record_key(stored_key).unwrap();
@@ -36,14 +38,14 @@ fn check_books(shell: &Shell) {
             keys += 1;
             if let Some(at_ms) = record.expires_at_ms {
                 expiring += 1;
-                index.insert(encoding::expiry_key(books.namespace, at_ms, hash, &key));
+                index.insert(encoding::expiry_key(namespace, at_ms, hash, &key));
             }
             if let Some(version) = record.version {
-                assert!(versions.insert((books.namespace, version)), "a version is used twice");
-                assert!(!has(encoding::garbage_key(books.namespace, version)));
+                assert!(versions.insert((namespace, version)), "a version is used twice");
+                assert!(!has(encoding::garbage_key(namespace, version)));
             }
         }
-        assert_eq!((books.keys, books.expiring), (keys, expiring), "database {db}");
+        assert_eq!(counts, KeyCounts { keys, expiring }, "database {db}");
     }
     let is_flushed = |stored: &[u8]| {
         let namespace = u64::from_be_bytes(stored[..8].try_into().unwrap());

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
-use pontoon_storage::{Reader, Transaction};
+use pontoon_storage::{Cached, Reader, Transaction};
 
 use crate::data::{Databases, DbReader, DbWriter, RunState};
 use crate::resp::{Args, Encoder, Mark};
@@ -64,6 +64,39 @@ pub fn execute_read(
         }
     }
     count(&state, environment.server, done);
+    done
+}
+
+/// Runs reading commands over what the record cache holds, in order, and encodes a reply for each, up
+/// to the first that reads something else or writes. Returns how many it ran.
+pub fn execute_cached(
+    cached: &Cached<'_>,
+    environment: &Environment<'_>,
+    requests: &[Request],
+    out: &mut Encoder,
+) -> usize {
+    let mut state = RunState::new(environment.databases, environment.now_ms);
+    let reply_start = out.len_bytes();
+    let mut done = 0;
+    for (command, args) in requests {
+        let Run::Read(run) = command.run else { break };
+        let (mark, tally) = (out.mark(), state.tally);
+        let db = DbReader::new(cached, &mut state, environment.db);
+        let outcome = run(&mut ReadContext { db, server: environment.server }, args, out);
+        if cached.has_missed() {
+            out.truncate_to(mark);
+            state.tally = tally;
+            break;
+        }
+        reply_failure(outcome, mark, environment.server, out);
+        done += 1;
+        if out.len_bytes() - reply_start >= REPLY_BYTES_PER_RUN_MAX {
+            break;
+        }
+    }
+    if done > 0 {
+        count(&state, environment.server, done);
+    }
     done
 }
 

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use pontoon_storage::{Error, Keyspace, Reader, Result, Store, Transaction};
 
-use super::encoding::{self, Counters, DatabaseRecord, FORMAT_VERSION};
+use super::encoding::{self, Counters, FORMAT_VERSION, KeyCounts};
 
 /// How many databases `SELECT` knows, from 0.
 pub const DATABASES: u8 = 16;
@@ -74,9 +75,10 @@ impl Databases {
         for db in 0..DATABASES {
             let key = encoding::database_key(db);
             if tx.get(self.system(), &key)?.is_none() {
-                let fresh = DatabaseRecord { namespace: counters.namespace, keys: 0, expiring: 0 };
+                let namespace = encoding::encode_namespace(counters.namespace);
                 counters.namespace += 1;
-                tx.put(self.system(), key, fresh.encode())?;
+                tx.put(self.system(), key, namespace)?;
+                tx.put(self.system(), encoding::counts_key(db), KeyCounts::default().encode())?;
             }
         }
         if counters != first {
@@ -90,10 +92,17 @@ impl Databases {
         Counters::decode(&stored.ok_or_else(|| Error::corrupted("the counters are missing"))?)
     }
 
-    pub(super) fn database(&self, reader: &dyn Reader, db: u8) -> Result<DatabaseRecord> {
-        let stored = reader.get(self.system(), &encoding::database_key(db))?;
-        let missing = || Error::corrupted(format!("the record of database {db} is missing"));
-        DatabaseRecord::decode(&stored.ok_or_else(missing)?)
+    pub(super) fn namespace(&self, reader: &dyn Reader, db: u8) -> Result<u64> {
+        encoding::decode_namespace(&self.book(reader, &encoding::database_key(db), db)?)
+    }
+
+    pub(super) fn key_counts(&self, reader: &dyn Reader, db: u8) -> Result<KeyCounts> {
+        KeyCounts::decode(&self.book(reader, &encoding::counts_key(db), db)?)
+    }
+
+    fn book(&self, reader: &dyn Reader, key: &[u8], db: u8) -> Result<Bytes> {
+        let missing = || Error::corrupted(format!("a record of database {db} is missing"));
+        reader.get(self.system(), key)?.ok_or_else(missing)
     }
 }
 

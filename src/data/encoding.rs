@@ -7,7 +7,7 @@ use pontoon_storage::{Error, KeyRange, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The format this code writes, and the only one it reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The longest key of a client, in bytes.
 pub const KEY_BYTES_MAX: usize = 64 << 10;
@@ -31,6 +31,7 @@ pub const FORMAT_KEY: &[u8] = b"format";
 pub const COUNTERS_KEY: &[u8] = b"counters";
 
 const DATABASE_PREFIX: &[u8] = b"database/";
+const COUNTS_PREFIX: &[u8] = b"counts/";
 const FLUSHED_PREFIX: &[u8] = b"flushed/";
 const GARBAGE_PREFIX: &[u8] = b"garbage/";
 
@@ -148,37 +149,44 @@ impl Record {
     }
 }
 
-/// One database's books.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DatabaseRecord {
-    /// The number that its keys are stored under now.
-    pub namespace: u64,
+/// How many keys a database has. Apart from the namespace, which every command reads and hardly any
+/// changes, while this changes with every key that comes or goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyCounts {
     /// Keys in it, those among them whose time has come but that no sweep has reached.
     pub keys: u64,
     /// Those of the keys that have an expiry.
     pub expiring: u64,
 }
 
-impl DatabaseRecord {
-    /// As it is stored.
-    pub fn encode(&self) -> [u8; 24] {
-        let mut bytes = [0; 24];
-        for (place, number) in
-            bytes.chunks_exact_mut(8).zip([self.namespace, self.keys, self.expiring])
-        {
-            place.copy_from_slice(&number.to_be_bytes());
-        }
-        bytes
+impl KeyCounts {
+    /// As they are stored.
+    pub fn encode(&self) -> [u8; 16] {
+        encode_pair(self.keys, self.expiring)
     }
 
     /// From what is stored.
     ///
     /// # Errors
-    /// [`Error::Corrupted`] for anything that [`encode`](DatabaseRecord::encode) does not write.
+    /// [`Error::Corrupted`] for anything that [`encode`](KeyCounts::encode) does not write.
     pub fn decode(stored: &[u8]) -> Result<Self> {
-        let [namespace, keys, expiring] = numbers(stored, "a database record makes no sense")?;
-        Ok(Self { namespace, keys, expiring })
+        let [keys, expiring] = numbers(stored, "the counts of a database make no sense")?;
+        Ok(Self { keys, expiring })
     }
+}
+
+/// A database's namespace as it is stored.
+pub fn encode_namespace(namespace: u64) -> [u8; 8] {
+    namespace.to_be_bytes()
+}
+
+/// The namespace of a database from what is stored.
+///
+/// # Errors
+/// [`Error::Corrupted`] if it has another length.
+pub fn decode_namespace(stored: &[u8]) -> Result<u64> {
+    let [namespace] = numbers(stored, "the namespace of a database makes no sense")?;
+    Ok(namespace)
 }
 
 /// The numbers to give out next. None is ever given twice.
@@ -196,11 +204,7 @@ impl Counters {
 
     /// As they are stored.
     pub fn encode(&self) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        for (place, number) in bytes.chunks_exact_mut(8).zip([self.namespace, self.version]) {
-            place.copy_from_slice(&number.to_be_bytes());
-        }
-        bytes
+        encode_pair(self.namespace, self.version)
     }
 
     /// From what is stored.
@@ -312,9 +316,14 @@ pub fn chunk_index(stored: &[u8]) -> Result<u32> {
     Ok(u32::from_be_bytes(index))
 }
 
-/// Where a database's books are.
+/// Where a database's namespace is.
 pub fn database_key(db: u8) -> Vec<u8> {
     [DATABASE_PREFIX, &u32::from(db).to_be_bytes()].concat()
+}
+
+/// Where a database's counts are.
+pub fn counts_key(db: u8) -> Vec<u8> {
+    [COUNTS_PREFIX, &u32::from(db).to_be_bytes()].concat()
 }
 
 /// Where a namespace waits whose database was flushed.
@@ -360,6 +369,10 @@ pub fn split_garbage_key(stored: &[u8]) -> Result<(u64, u64)> {
     let rest = stored.get(GARBAGE_PREFIX.len()..).unwrap_or_default();
     let [namespace, version] = numbers(rest, "the key of a garbage entry has a wrong length")?;
     Ok((namespace, version))
+}
+
+fn encode_pair(first: u64, second: u64) -> [u8; 16] {
+    (u128::from(first) << 64 | u128::from(second)).to_be_bytes()
 }
 
 fn pair(first: u64, second: u64) -> Bytes {

@@ -65,8 +65,8 @@ impl<'a> DbReader<'a> {
     /// # Errors
     /// The storage's.
     pub fn key_counts(&mut self) -> Result<(u64, u64)> {
-        let record = self.state.database(self.reader, self.db)?;
-        Ok((record.keys, record.expiring))
+        let counts = self.state.key_counts(self.reader, self.db)?;
+        Ok((counts.keys, counts.expiring))
     }
 
     /// Another database of the same run.
@@ -76,7 +76,7 @@ impl<'a> DbReader<'a> {
     }
 
     pub(super) fn namespace(&mut self) -> Result<u64> {
-        Ok(self.state.database(self.reader, self.db)?.namespace)
+        Ok(self.state.namespace(self.reader, self.db)?)
     }
 
     pub(super) fn keyspaces(&self) -> &Databases {

@@ -1,12 +1,12 @@
 //! What one run of commands shares.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use pontoon_storage::{Reader, Result, Transaction};
 
-use super::databases::{DATABASES, Databases};
-use super::encoding::{self, Counters, DatabaseRecord, KEY_BYTES_MAX};
+use super::databases::Databases;
+use super::encoding::{self, Counters, KEY_BYTES_MAX, KeyCounts};
 
 /// Keys whose records a run reads ahead; the others are read one by one when their commands come.
 /// Bounds what is held at once: a request may name a million keys, and a record holds kilobytes.
@@ -45,23 +45,58 @@ impl Tally {
 }
 
 /// What a command that fails takes back besides its writes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Checkpoint {
     books: Books,
     expired: u64,
 }
 
-/// The books as read, or as changed and not yet written.
-#[derive(Debug, Clone, Copy, Default)]
+/// The books as read, or as changed and not yet written. Nearly every run knows but one database, and
+/// every command makes a copy to go back to.
+#[derive(Debug, Clone, Default)]
 struct Books {
-    databases: [Option<Page<DatabaseRecord>>; DATABASES as usize],
+    first: Option<(u8, DatabaseBooks)>,
+    others: BTreeMap<u8, DatabaseBooks>,
     counters: Option<Page<Counters>>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct DatabaseBooks {
+    namespace: Option<Page<u64>>,
+    counts: Option<Page<KeyCounts>>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Page<T> {
     record: T,
     changed: bool,
+}
+
+impl<T> Page<T> {
+    fn read(record: T) -> Self {
+        Self { record, changed: false }
+    }
+
+    fn changed(record: T) -> Self {
+        Self { record, changed: true }
+    }
+
+    /// The record, if it is still to be written.
+    fn take_changed(page: &mut Option<Self>) -> Option<&T> {
+        let page = page.as_mut().filter(|page| page.changed)?;
+        page.changed = false;
+        Some(&page.record)
+    }
+}
+
+impl Books {
+    fn database(&mut self, db: u8) -> &mut DatabaseBooks {
+        if self.first.is_none_or(|(first, _)| first == db) {
+            &mut self.first.get_or_insert_with(|| (db, DatabaseBooks::default())).1
+        } else {
+            self.others.entry(db).or_default()
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -103,7 +138,7 @@ impl RunState {
         if wanted.len() < 2 {
             return Ok(());
         }
-        let namespace = self.database(reader, db)?.namespace;
+        let namespace = self.namespace(reader, db)?;
         let mut arena = Vec::with_capacity(wanted.iter().map(|(_, key)| 16 + key.len()).sum());
         for (_, key) in &wanted {
             encoding::put_record_key(&mut arena, namespace, encoding::hash(key), key);
@@ -135,7 +170,7 @@ impl RunState {
 
     /// What to go back to if the command that begins now fails.
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { books: self.books, expired: self.tally.expired }
+        Checkpoint { books: self.books.clone(), expired: self.tally.expired }
     }
 
     /// Goes back: what was written since is undone. Lookups stay counted, as Redis has it, but the
@@ -151,32 +186,49 @@ impl RunState {
     /// The storage's; the transaction must then be undone.
     pub fn write_books(&mut self, tx: &mut Transaction) -> Result<()> {
         let system = self.databases.system();
-        for (db, page) in (0u8..).zip(&mut self.books.databases) {
-            if let Some(page) = page.as_mut().filter(|page| page.changed) {
-                tx.put(system, encoding::database_key(db), page.record.encode())?;
-                page.changed = false;
+        let Books { first, others, counters } = &mut self.books;
+        let first = first.iter_mut().map(|(db, books)| (*db, books));
+        for (db, books) in first.chain(others.iter_mut().map(|(db, books)| (*db, books))) {
+            if let Some(namespace) = Page::take_changed(&mut books.namespace) {
+                let namespace = encoding::encode_namespace(*namespace);
+                tx.put(system, encoding::database_key(db), namespace)?;
+            }
+            if let Some(counts) = Page::take_changed(&mut books.counts) {
+                tx.put(system, encoding::counts_key(db), counts.encode())?;
             }
         }
-        if let Some(page) = self.books.counters.as_mut().filter(|page| page.changed) {
-            tx.put(system, encoding::COUNTERS_KEY, page.record.encode())?;
-            page.changed = false;
+        if let Some(counters) = Page::take_changed(counters) {
+            tx.put(system, encoding::COUNTERS_KEY, counters.encode())?;
         }
         Ok(())
     }
 
-    /// The books of `db`.
-    pub(super) fn database(&mut self, reader: &dyn Reader, db: u8) -> Result<DatabaseRecord> {
-        if let Some(Some(page)) = self.books.databases.get(usize::from(db)) {
-            return Ok(page.record);
+    /// What the keys of `db` are stored under.
+    pub(super) fn namespace(&mut self, reader: &dyn Reader, db: u8) -> Result<u64> {
+        let page = &mut self.books.database(db).namespace;
+        match page {
+            Some(page) => Ok(page.record),
+            None => Ok(page.insert(Page::read(self.databases.namespace(reader, db)?)).record),
         }
-        let record = self.databases.database(reader, db)?;
-        self.keep(db, record, false);
-        Ok(record)
     }
 
-    /// Replaces the books of `db`.
-    pub(super) fn set_database(&mut self, db: u8, record: DatabaseRecord) {
-        self.keep(db, record, true);
+    /// How many keys `db` has.
+    pub(super) fn key_counts(&mut self, reader: &dyn Reader, db: u8) -> Result<KeyCounts> {
+        let page = &mut self.books.database(db).counts;
+        match page {
+            Some(page) => Ok(page.record),
+            None => Ok(page.insert(Page::read(self.databases.key_counts(reader, db)?)).record),
+        }
+    }
+
+    /// Gives `db` another namespace.
+    pub(super) fn set_namespace(&mut self, db: u8, namespace: u64) {
+        self.books.database(db).namespace = Some(Page::changed(namespace));
+    }
+
+    /// Sets how many keys `db` has.
+    pub(super) fn set_key_counts(&mut self, db: u8, counts: KeyCounts) {
+        self.books.database(db).counts = Some(Page::changed(counts));
     }
 
     /// Gives out the next version.
@@ -209,16 +261,10 @@ impl RunState {
         reader.get(self.databases.meta(), &self.scratch)
     }
 
-    fn keep(&mut self, db: u8, record: DatabaseRecord, changed: bool) {
-        if let Some(place) = self.books.databases.get_mut(usize::from(db)) {
-            *place = Some(Page { record, changed });
-        }
-    }
-
     fn counters(&mut self, reader: &dyn Reader) -> Result<&mut Counters> {
         let page = match self.books.counters {
             Some(page) => page,
-            None => Page { record: self.databases.counters(reader)?, changed: false },
+            None => Page::read(self.databases.counters(reader)?),
         };
         Ok(&mut self.books.counters.insert(Page { changed: true, ..page }).record)
     }

@@ -161,7 +161,7 @@ fn write_chunks(
     value: &Bytes,
     merge: bool,
 ) -> Result<()> {
-    let namespace = db.books()?.namespace;
+    let namespace = db.namespace()?;
     let elements = db.state.databases.elements();
     let (mut offset, mut rest) = (offset, value.clone());
     while !rest.is_empty() {

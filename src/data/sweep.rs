@@ -74,15 +74,15 @@ pub fn expire_step(
     let mut step = ExpireStep { removed: 0, more: false };
     let mut left = limit;
     for db in 0..DATABASES {
-        let books = state.database(tx, db)?;
-        if books.expiring == 0 {
+        let namespace = state.namespace(tx, db)?;
+        if state.key_counts(tx, db)?.expiring == 0 {
             continue;
         }
         if left == 0 {
             step.more = true;
             break;
         }
-        let range = progress.expired_range(books.namespace, now_ms);
+        let range = progress.expired_range(namespace, now_ms);
         let page_limit = PageLimit { entries: left, bytes: STEP_BYTES_MAX };
         let page = tx.page(databases.expiry(), &range, false, page_limit)?;
         step.more |= page.more;
@@ -93,7 +93,7 @@ pub fn expire_step(
             if page.more {
                 removed_before_ms = at_ms;
             }
-            let stored = state.stored(tx, books.namespace, &key)?;
+            let stored = state.stored(tx, namespace, &key)?;
             let record = stored.as_ref().map(Record::decode).transpose()?;
             match record.filter(|record| record.expires_at_ms == Some(at_ms)) {
                 Some(record) => {
@@ -103,7 +103,7 @@ pub fn expire_step(
                 None => tx.delete(databases.expiry(), entry)?,
             }
         }
-        progress.expired_before_ms.insert(books.namespace, removed_before_ms);
+        progress.expired_before_ms.insert(namespace, removed_before_ms);
     }
     state.write_books(tx)?;
     Ok(step)
@@ -120,9 +120,10 @@ pub fn has_expired(
     progress: &SweepProgress,
 ) -> Result<bool> {
     for db in 0..DATABASES {
-        let books = databases.database(reader, db)?;
-        let range = progress.expired_range(books.namespace, now_ms);
-        if books.expiring > 0 && !is_empty(reader, databases.expiry(), &range)? {
+        let namespace = databases.namespace(reader, db)?;
+        let range = progress.expired_range(namespace, now_ms);
+        let expiring = databases.key_counts(reader, db)?.expiring;
+        if expiring > 0 && !is_empty(reader, databases.expiry(), &range)? {
             return Ok(true);
         }
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use pontoon_storage::Transaction;
 
-use super::encoding::{self, DatabaseRecord, KEY_BYTES_MAX, Kind, Record};
+use super::encoding::{self, KEY_BYTES_MAX, KeyCounts, Kind, Record};
 use super::error::{Error, Result};
 use super::reader::{DbReader, expect_kind};
 use super::state::RunState;
@@ -85,24 +85,25 @@ impl<'a> DbWriter<'a> {
     /// [`Error::KeyTooLong`]; the storage's.
     pub fn store(&mut self, key: &[u8], old: Option<&Record>, new: &Record) -> Result<()> {
         check_key(key)?;
-        let books = self.books()?;
+        let namespace = self.namespace()?;
         let hash = encoding::hash(key);
         let meta = self.state.databases.meta();
-        self.tx.put(meta, encoding::record_key(books.namespace, hash, key), new.encode())?;
+        self.tx.put(meta, encoding::record_key(namespace, hash, key), new.encode())?;
         let old_expiry = old.and_then(|old| old.expires_at_ms);
-        self.move_expiry(books.namespace, hash, key, old_expiry, new.expires_at_ms)?;
+        self.move_expiry(namespace, hash, key, old_expiry, new.expires_at_ms)?;
         if let Some(version) = old.and_then(|old| old.version).filter(|v| new.version != Some(*v)) {
-            self.discard_elements(books.namespace, version)?;
+            self.discard_elements(namespace, version)?;
         }
-        let changed = DatabaseRecord {
-            keys: books.keys + u64::from(old.is_none()),
-            expiring: (books.expiring + u64::from(new.expires_at_ms.is_some()))
+        if old.is_some() && old_expiry.is_some() == new.expires_at_ms.is_some() {
+            return Ok(());
+        }
+        let counts = self.state.key_counts(self.tx, self.db)?;
+        let changed = KeyCounts {
+            keys: counts.keys + u64::from(old.is_none()),
+            expiring: (counts.expiring + u64::from(new.expires_at_ms.is_some()))
                 .saturating_sub(u64::from(old_expiry.is_some())),
-            ..books
         };
-        if changed != books {
-            self.state.set_database(self.db, changed);
-        }
+        self.state.set_key_counts(self.db, changed);
         Ok(())
     }
 
@@ -112,7 +113,7 @@ impl<'a> DbWriter<'a> {
     /// # Errors
     /// The storage's.
     pub fn remove(&mut self, key: &[u8], record: &Record) -> Result<()> {
-        let namespace = self.books()?.namespace;
+        let namespace = self.namespace()?;
         if let Some(version) = record.version {
             self.discard_elements(namespace, version)?;
         }
@@ -141,36 +142,36 @@ impl<'a> DbWriter<'a> {
     /// # Errors
     /// The storage's.
     pub fn flush(&mut self) -> Result<()> {
-        let books = self.books()?;
-        if books.keys == 0 {
+        if self.state.key_counts(self.tx, self.db)?.keys == 0 {
             return Ok(());
         }
+        let namespace = self.namespace()?;
         let system = self.state.databases.system();
-        self.tx.put(system, encoding::flushed_key(books.namespace), Bytes::new())?;
+        self.tx.put(system, encoding::flushed_key(namespace), Bytes::new())?;
         let namespace = self.state.allocate_namespace(self.tx)?;
-        self.state.set_database(self.db, DatabaseRecord { namespace, keys: 0, expiring: 0 });
+        self.state.set_namespace(self.db, namespace);
+        self.state.set_key_counts(self.db, KeyCounts::default());
         Ok(())
     }
 
-    pub(super) fn books(&mut self) -> Result<DatabaseRecord> {
-        Ok(self.state.database(self.tx, self.db)?)
+    pub(super) fn namespace(&mut self) -> Result<u64> {
+        Ok(self.state.namespace(self.tx, self.db)?)
     }
 
     /// Removes the record and its expiry, and leaves the elements.
     fn detach(&mut self, key: &[u8], record: &Record) -> Result<()> {
-        let books = self.books()?;
+        let namespace = self.namespace()?;
         let hash = encoding::hash(key);
         let meta = self.state.databases.meta();
-        self.tx.delete(meta, encoding::record_key(books.namespace, hash, key))?;
-        self.move_expiry(books.namespace, hash, key, record.expires_at_ms, None)?;
-        self.state.set_database(
-            self.db,
-            DatabaseRecord {
-                keys: books.keys.saturating_sub(1),
-                expiring: books.expiring.saturating_sub(u64::from(record.expires_at_ms.is_some())),
-                ..books
-            },
-        );
+        self.tx.delete(meta, encoding::record_key(namespace, hash, key))?;
+        self.move_expiry(namespace, hash, key, record.expires_at_ms, None)?;
+        let counts = self.state.key_counts(self.tx, self.db)?;
+        let expiring = u64::from(record.expires_at_ms.is_some());
+        let changed = KeyCounts {
+            keys: counts.keys.saturating_sub(1),
+            expiring: counts.expiring.saturating_sub(expiring),
+        };
+        self.state.set_key_counts(self.db, changed);
         Ok(())
     }
 

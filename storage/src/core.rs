@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 use crate::bridge::{self, LaneKind, RunningBridge, Ticker};
+use crate::cache::RecordCache;
 use crate::dir::OpenDir;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -94,11 +95,13 @@ impl Core {
         let engine = open_engine(&options, &data, Arc::clone(&names))?;
         let volatile = engine.unsynced_dies_with_process();
         let Options { sizes, durability, queue, .. } = options;
-        let shared = Arc::new(Shared::new(engine, names, id, sizes, durability));
+        let cache = RecordCache::new(options.cache_bytes, options.keyspaces_max);
+        let shared = Arc::new(Shared::new(engine, names, id, sizes, durability, cache));
         let take = |operations| TakeLimit { operations, bytes: BYTES_PER_DRAIN_MAX };
         let ticker = Arc::new(Ticker::new());
         let reads = |kind, drains_max, operations, on_backlog| {
-            let drainer = Box::new(ReadDrainer { shared: Arc::clone(&shared) });
+            let caches = kind == LaneKind::Read;
+            let drainer = Box::new(ReadDrainer { shared: Arc::clone(&shared), caches });
             let (take, bridge) = (take(operations), Arc::clone(&bridge));
             Lane::new(kind, drains_max, take, queue, bridge, drainer, on_backlog)
         };

@@ -44,6 +44,9 @@ pub enum Error {
     /// The store was called, and waited for, from inside a closure of its own, which would wait
     /// for itself forever. Use the transaction or view that the closure was given.
     Nested,
+    /// What a closure is told over [`Cached`](crate::Cached) when the record cache does not have what
+    /// it reads. Pass it on: the closure is then run again across the bridge.
+    NotCached,
     /// `Bridge::Blocking` found no tokio runtime. Open inside one, or pass its handle.
     NoRuntime,
     /// The bridge could not run the operation: its runtime or threads are gone, or no thread could
@@ -120,6 +123,7 @@ impl fmt::Display for Error {
             Error::Overloaded { what } => write!(f, "the {what} is at its limit"),
             Error::Deadline => f.write_str("the deadline passed before the operation started"),
             Error::Panicked(message) => write!(f, "the operation panicked: {message}"),
+            Error::NotCached => f.write_str("the record cache does not have it"),
             Error::Nested => f.write_str(
                 "the store was called from inside one of its own closures; use the transaction or \
                  view that the closure was given",

@@ -29,6 +29,7 @@
 
 mod batch;
 mod bridge;
+mod cache;
 mod core;
 mod dir;
 mod disk;
@@ -53,7 +54,7 @@ pub use batch::WriteBatch;
 pub use engine::{EngineKind, EngineStats, Page, PageLimit};
 pub use error::{Cause, Error, Result};
 pub use keyspace::{KEYSPACE_NAME_BYTES_MAX, Keyspace, KeyspaceId, KeyspaceNames};
-pub use metrics::{LaneStats, Stats};
+pub use metrics::{CacheStats, LaneStats, Stats};
 pub use options::{Bridge, Durability, EngineFactory, OnFull, Options, ReadLane};
 pub use range::{IntoBytes, KeyRange};
 pub use read::{Entries, Reader, ScanOptions};
@@ -61,7 +62,7 @@ pub use scan::Scan;
 pub use snapshot::Snapshot;
 pub use store::Store;
 pub use transaction::Transaction;
-pub use view::View;
+pub use view::{Cached, View};
 
 /// Compiles and runs what the readme shows.
 #[cfg(doctest)]

@@ -75,8 +75,34 @@ pub struct Stats {
     pub snapshots: u64,
     /// Whether a failed commit makes the store refuse writes.
     pub read_only: bool,
+    /// The record cache; all 0 when it is off.
+    pub cache: CacheStats,
     /// What the engine says of itself.
     pub storage: EngineStats,
+}
+
+/// What the record cache has done since the store was opened, and what it holds now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CacheStats {
+    /// Lookups that found their key.
+    pub hits: u64,
+    /// Lookups that did not, and went to the engine.
+    pub misses: u64,
+    /// Records held now, keys known to be absent among them.
+    pub records: u64,
+    /// Bytes that they take, keys and bookkeeping included.
+    pub bytes: u64,
+    /// Bytes that they may take at the most.
+    pub bytes_max: u64,
+}
+
+impl CacheStats {
+    /// The part of the lookups that found their key, from 0 to 1.
+    pub fn hit_rate(&self) -> f64 {
+        let lookups = self.hits + self.misses;
+        if lookups == 0 { 0.0 } else { self.hits as f64 / lookups as f64 }
+    }
 }
 
 /// What one lane has done since the store was opened.

@@ -98,6 +98,7 @@ pub struct Options {
     pub(crate) sizes: SizeLimits,
     pub(crate) keyspaces_max: usize,
     pub(crate) snapshots_max: usize,
+    pub(crate) cache_bytes: usize,
 }
 
 /// Makes an engine in a directory; see [`Options::custom_engine`].
@@ -163,6 +164,7 @@ impl Options {
             },
             keyspaces_max: 1024,
             snapshots_max: 4096,
+            cache_bytes: 0,
         }
     }
 
@@ -187,6 +189,16 @@ impl Options {
     /// Memory for the engine's read cache, in bytes. Default 128 MiB.
     pub fn engine_cache_bytes(mut self, bytes: usize) -> Self {
         self.engine_options.cache_bytes = bytes;
+        self
+    }
+
+    /// Memory for the record cache, in bytes, bookkeeping included: values of single keys, in front of
+    /// the bridge, so that reading one that is there costs no crossing at all. Default 0: none. It pays
+    /// where the same keys are read often; the engine's own cache holds blocks of neighbours, and
+    /// what both hold is held twice. A record larger than a shard's half (with the default number of
+    /// shards, four for each CPU) is not kept.
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
         self
     }
 

@@ -9,12 +9,17 @@ use bytes::{Bytes, BytesMut};
 pub trait IntoBytes {
     /// Converts.
     fn into_bytes(self) -> Bytes;
+
+    /// The same bytes, borrowed: what needs no key of its own, such as a look into the record cache,
+    /// goes without a copy.
+    fn as_bytes(&self) -> &[u8];
 }
 
 macro_rules! owned {
     ($($type:ty),*) => {$(
         impl IntoBytes for $type {
             fn into_bytes(self) -> Bytes { Bytes::from(self) }
+            fn as_bytes(&self) -> &[u8] { self.as_ref() }
         }
     )*};
 }
@@ -24,40 +29,72 @@ impl IntoBytes for Bytes {
     fn into_bytes(self) -> Bytes {
         self
     }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.as_ref()
+    }
 }
 impl IntoBytes for &Bytes {
     fn into_bytes(self) -> Bytes {
         self.clone()
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.as_ref()
     }
 }
 impl IntoBytes for &[u8] {
     fn into_bytes(self) -> Bytes {
         Bytes::copy_from_slice(self)
     }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.as_ref()
+    }
 }
 impl<const N: usize> IntoBytes for &[u8; N] {
     fn into_bytes(self) -> Bytes {
         Bytes::copy_from_slice(self)
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.as_ref()
     }
 }
 impl<const N: usize> IntoBytes for [u8; N] {
     fn into_bytes(self) -> Bytes {
         Bytes::copy_from_slice(&self)
     }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.as_ref()
+    }
 }
 impl IntoBytes for &str {
     fn into_bytes(self) -> Bytes {
         Bytes::copy_from_slice(self.as_bytes())
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.as_ref()
     }
 }
 impl IntoBytes for &String {
     fn into_bytes(self) -> Bytes {
         Bytes::copy_from_slice(self.as_bytes())
     }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.as_ref()
+    }
 }
 impl IntoBytes for &Vec<u8> {
     fn into_bytes(self) -> Bytes {
         Bytes::copy_from_slice(self)
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.as_ref()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use crate::cache::RecordCache;
 use crate::engine::Engine;
 use crate::error::{Cause, Error, Result};
 use crate::keyspace::KeyspaceNames;
@@ -22,6 +23,7 @@ pub(crate) struct Shared {
     /// Whether an fsync of the interval waits in the write lane.
     pub(crate) sync_queued: AtomicBool,
     pub(crate) metrics: StoreMetrics,
+    pub(crate) cache: Option<RecordCache>,
     engine: RwLock<Option<Arc<dyn Engine>>>,
 }
 
@@ -32,6 +34,7 @@ impl Shared {
         id: u64,
         sizes: SizeLimits,
         durability: Durability,
+        cache: Option<RecordCache>,
     ) -> Self {
         Self {
             id,
@@ -42,6 +45,7 @@ impl Shared {
             unsynced: AtomicBool::new(false),
             sync_queued: AtomicBool::new(false),
             metrics: StoreMetrics::default(),
+            cache,
             engine: RwLock::new(Some(Arc::from(engine))),
         }
     }

@@ -132,7 +132,7 @@ impl Snapshot {
     ) -> impl Future<Output = Result<Vec<Option<Bytes>>>> + Send {
         let keys = keys.into_iter().map(IntoBytes::into_bytes).collect();
         let (weight, read) = read_many(keyspace.clone(), keys);
-        async move { self.view_through(&self.held.store.weighing(weight), read).await }
+        async move { self.view_through(&self.held.store.weighing(weight), move |view| read(view)).await }
     }
 
     /// Runs `f` over the snapshot, off the async thread, in the lane that

@@ -11,14 +11,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tokio::task::consume_budget;
 
 use crate::batch::WriteBatch;
 use crate::bridge::Deadline;
+use crate::cache::RecordCache;
 use crate::core::{Core, Handle, checkpoint};
 use crate::engine::{Page, PageLimit};
 use crate::error::{Error, Result};
 use crate::keyspace::Keyspace;
-use crate::lane::call::{OnTransaction, OnView, ReadCall, Reply, refuse_nested};
+use crate::lane::call::{OnTransaction, OnView, ReadCall, Reply, inside, refuse_nested};
 use crate::lane::read::{ReadEnv, ReadWork};
 use crate::lane::write::WriteWork;
 use crate::lane::{Admission, Lane, Work};
@@ -29,7 +31,7 @@ use crate::read::{Reader, ScanOptions};
 use crate::scan::{Scan, later_lane};
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
-use crate::view::{View, own};
+use crate::view::{Cached, View, own};
 
 /// What one operation weighs in a queue beside its keys and values, in bytes.
 const OPERATION_BYTES: usize = 128;
@@ -152,6 +154,12 @@ impl Store {
     /// engine; [`Error::InvalidArgument`] for a keyspace of another store.
     pub async fn get(&self, keyspace: &Keyspace, key: impl IntoBytes) -> Result<Option<Bytes>> {
         let keyspace = own(keyspace, self.id())?;
+        if let Some(cache) = self.cache_to_read()?
+            && let Some(value) = cache.look(cache.now(), keyspace, key.as_bytes())
+        {
+            consume_budget().await;
+            return Ok(value);
+        }
         let key = key.into_bytes();
         let bytes = key.len() + OPERATION_BYTES;
         let work = |reply| ReadWork::Get { keyspace, key, reply };
@@ -169,7 +177,7 @@ impl Store {
     ) -> impl Future<Output = Result<Vec<Option<Bytes>>>> + Send {
         let keys = keys.into_iter().map(IntoBytes::into_bytes).collect();
         let (weight, read) = read_many(keyspace.clone(), keys);
-        async move { self.weighing(weight).view(read).await }
+        async move { self.weighing(weight).read(read).await }
     }
 
     /// Whether `key` is there.
@@ -262,6 +270,65 @@ impl Store {
         E: From<Error> + Send + 'static,
     {
         self.read_call(move |env| f(env.view()?)).await
+    }
+
+    /// As [`view`](Store::view), but `f` runs first on the calling thread over what the record cache
+    /// holds, and only if that lacks something once more, across the bridge: so it must have no effect
+    /// but its result, and be short. Without a record cache it is `view`.
+    ///
+    /// # Errors
+    /// As for [`view`](Store::view).
+    ///
+    /// ```
+    /// # fn main() -> pontoon_storage::Result<()> {
+    /// # futures::executor::block_on(async {
+    /// use pontoon_storage::{Options, Reader, Store};
+    ///
+    /// let store = Store::open(Options::in_memory().cache_bytes(1 << 20)).await?;
+    /// let users = store.keyspace("users")?;
+    /// store.put(&users, "17", "Ada").await?;
+    /// let names = users.clone();
+    /// let name = store.read(move |reader: &dyn Reader| reader.get(&names, b"17")).await?;
+    /// assert_eq!(name.as_deref(), Some(&b"Ada"[..]));
+    /// assert_eq!(store.stats().await?.cache.hits, 1);
+    /// store.close().await
+    /// # })
+    /// # }
+    /// ```
+    pub async fn read<T, E, F>(&self, f: F) -> Result<T, E>
+    where
+        F: Fn(&dyn Reader) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        if let Some(result) = self.cached(|cached| f(cached)) {
+            consume_budget().await;
+            return result;
+        }
+        self.view(move |view| f(view)).await
+    }
+
+    /// Runs `f` here and now, on the calling thread, over what the record cache holds; `None` if that
+    /// lacked something that `f` read, or there is no record cache. It sees every write acknowledged
+    /// before the call, as one consistent state. Never blocks, and never yields to other tasks either: in a
+    /// loop, `tokio::task::consume_budget` should stand beside it.
+    ///
+    /// # Errors
+    /// What `f` returns; [`Error::Closed`], [`Error::Nested`] and [`Error::Panicked`].
+    pub fn cached<T, E: From<Error>>(
+        &self,
+        f: impl FnOnce(&Cached<'_>) -> Result<T, E>,
+    ) -> Option<Result<T, E>> {
+        let cache = match self.cache_to_read() {
+            Ok(cache) => cache?,
+            Err(error) => return Some(Err(error.into())),
+        };
+        let cached = Cached::new(cache, self.id());
+        let result = inside(self.id(), || f(&cached));
+        if cached.has_missed() {
+            return None;
+        }
+        Some(result.unwrap_or_else(|message| Err(Error::Panicked(message).into())))
     }
 
     /// Runs `f` once, in the write lane, off the async thread: a serializable read-modify-write. It
@@ -432,6 +499,7 @@ impl Store {
             commit_micros: metrics.commit_micros.get(),
             snapshots: core.snapshots.len() as u64,
             read_only: core.shared.latch.get().is_some(),
+            cache: core.shared.cache.as_ref().map(RecordCache::stats).unwrap_or_default(),
             storage,
         })
     }
@@ -502,6 +570,17 @@ impl Store {
 
     fn id(&self) -> u64 {
         self.core().shared.id
+    }
+
+    /// The record cache, for a call that it may answer in place of a lane.
+    fn cache_to_read(&self) -> Result<Option<&RecordCache>> {
+        let Some(cache) = &self.core().shared.cache else { return Ok(None) };
+        // Its lane says so: what was over before it began is never answered.
+        if self.call.deadline == Some(Duration::ZERO) {
+            return Ok(None);
+        }
+        refuse_nested(self.id())?;
+        if self.core().read.is_closed() { Err(Error::Closed) } else { Ok(Some(cache)) }
     }
 
     fn with(&self, change: impl FnOnce(&mut CallOptions)) -> Store {
@@ -591,11 +670,11 @@ impl fmt::Debug for Store {
 pub(crate) fn read_many(
     keyspace: Keyspace,
     keys: Vec<Bytes>,
-) -> (usize, impl FnOnce(&View) -> Result<Vec<Option<Bytes>>> + Send + 'static) {
+) -> (usize, impl Fn(&dyn Reader) -> Result<Vec<Option<Bytes>>> + Send + 'static) {
     let weight = keys.iter().map(|key| key.len() + size_of::<Bytes>()).sum();
-    let read = move |view: &View| {
+    let read = move |reader: &dyn Reader| {
         let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
-        view.get_many(&keyspace, &keys)
+        reader.get_many(&keyspace, &keys)
     };
     (weight, read)
 }

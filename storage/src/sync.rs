@@ -4,12 +4,17 @@
 //! Whatever is held, waited for or raced for while another thread may come between is from here;
 //! counters and locks that nothing is called under may be `std`'s.
 
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, RwLock};
 pub(crate) use std::time::Instant;
 pub(crate) use std::{thread, thread_local};
 
 use std::time::Duration;
+
+/// Marks a place where another thread may come between, though nothing else there says so: the model
+/// checker's own lets it.
+#[inline]
+pub(crate) fn step() {}
 
 /// Locks `mutex`; a panic of another holder left nothing half done, since no user code and no
 /// engine call ever runs under one of our locks.

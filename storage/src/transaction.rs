@@ -13,7 +13,8 @@ use crate::options::SizeLimits;
 use crate::overlay::{Mark, Overlay, Pending};
 use crate::range::{IntoBytes, KeyRange};
 use crate::read::Reader;
-use crate::view::{get_many, own};
+use crate::shared::Shared;
+use crate::view::{get_many, get_unknown, own};
 
 /// Reads and writes of one operation, which sees its own writes and those of every operation before
 /// it: what [`Store::update`](crate::Store::update) gives to its closure. Read it through [`Reader`].
@@ -102,10 +103,11 @@ impl Transaction {
         self.overlay.bytes_since(self.begun)
     }
 
-    pub(crate) fn new(engine: Arc<dyn Engine>, store: u64, limits: SizeLimits) -> Self {
+    pub(crate) fn new(engine: Arc<dyn Engine>, shared: &Arc<Shared>) -> Self {
         let overlay = Overlay::default();
         let begun = overlay.mark();
-        let base = Base { engine, snapshot: OnceCell::new() };
+        let (store, limits) = (shared.id, shared.sizes);
+        let base = Base { engine, shared: Arc::clone(shared), snapshot: OnceCell::new() };
         Self { base, store, limits, overlay, begun, sync: false }
     }
 
@@ -149,7 +151,7 @@ impl Transaction {
         match self.overlay.get(keyspace, key) {
             Pending::Value(value) => Ok(Some(value.clone())),
             Pending::Deleted => Ok(None),
-            Pending::Unknown => self.base()?.get(keyspace, key),
+            Pending::Unknown => self.base.get(keyspace, key),
         }
     }
 }
@@ -161,29 +163,12 @@ impl Reader for Transaction {
 
     fn get_many(&self, keyspace: &Keyspace, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>> {
         let keyspace = own(keyspace, self.store)?;
-        let mut unknown = Vec::new();
-        let mut values = Vec::with_capacity(keys.len());
-        for (at, key) in keys.iter().enumerate() {
-            values.push(match self.overlay.get(keyspace, key) {
-                Pending::Value(value) => Some(value.clone()),
-                Pending::Deleted => None,
-                Pending::Unknown => {
-                    unknown.push((at, *key));
-                    None
-                }
-            });
-        }
-        if unknown.is_empty() {
-            return Ok(values);
-        }
-        let missing: Vec<&[u8]> = unknown.iter().map(|(_, key)| *key).collect();
-        let read = get_many(self.base()?, keyspace, &missing)?;
-        for ((at, _), value) in unknown.iter().zip(read) {
-            if let Some(slot) = values.get_mut(*at) {
-                *slot = value;
-            }
-        }
-        Ok(values)
+        let known = |key: &[u8]| match self.overlay.get(keyspace, key) {
+            Pending::Value(value) => Some(Some(value.clone())),
+            Pending::Deleted => Some(None),
+            Pending::Unknown => self.base.cached(keyspace, key),
+        };
+        get_unknown(keys, known, |unknown| get_many(self.base()?, keyspace, unknown))
     }
 
     fn page(
@@ -211,10 +196,24 @@ impl std::fmt::Debug for Transaction {
 /// needs none. Only the write lane changes the engine, so late is as good as early.
 struct Base {
     engine: Arc<dyn Engine>,
+    shared: Arc<Shared>,
     snapshot: OnceCell<Box<dyn Snapshot>>,
 }
 
 impl Base {
+    /// From the record cache, where nothing is in flight while an operation runs, or the snapshot.
+    fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Bytes>> {
+        match self.cached(keyspace, key) {
+            Some(value) => Ok(value),
+            None => self.snapshot()?.get(keyspace, key),
+        }
+    }
+
+    fn cached(&self, keyspace: KeyspaceId, key: &[u8]) -> Option<Option<Bytes>> {
+        let cache = self.shared.cache.as_ref()?;
+        cache.look(cache.now(), keyspace, key)
+    }
+
     fn snapshot(&self) -> Result<&dyn Snapshot> {
         if self.snapshot.get().is_none() {
             let taken = self.engine.snapshot()?;

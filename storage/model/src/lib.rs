@@ -20,6 +20,8 @@ extern crate self as threadpool;
 mod batch;
 #[path = "../../src/bridge/mod.rs"]
 mod bridge;
+#[path = "../../src/cache.rs"]
+mod cache;
 #[path = "../../src/core.rs"]
 mod core;
 mod dir;
@@ -56,6 +58,7 @@ mod transaction;
 mod view;
 
 pub mod check;
+pub mod record;
 pub mod rig;
 pub mod threads;
 pub mod watch;
@@ -64,7 +67,7 @@ pub use batch::WriteBatch;
 pub use engine::{EngineKind, EngineStats, Page, PageLimit};
 pub use error::{Cause, Error, Result};
 pub use keyspace::{KEYSPACE_NAME_BYTES_MAX, Keyspace, KeyspaceId, KeyspaceNames};
-pub use metrics::{LaneStats, Stats};
+pub use metrics::{CacheStats, LaneStats, Stats};
 pub use options::{Bridge, Durability, EngineFactory, OnFull, Options, ReadLane};
 pub use range::{IntoBytes, KeyRange};
 pub use read::{Entries, Reader, ScanOptions};
@@ -73,4 +76,4 @@ pub use snapshot::Snapshot;
 pub use store::Store;
 pub use threads::ThreadPool;
 pub use transaction::Transaction;
-pub use view::View;
+pub use view::{Cached, View};

@@ -1,7 +1,7 @@
 //! What `storage/src/sync.rs` provides, with the scheduler's own under the same names, and a clock
 //! that moves when it is looked at.
 
-pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU8};
+pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, RwLock};
 pub(crate) use shuttle::{thread, thread_local};
 

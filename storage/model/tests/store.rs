@@ -248,3 +248,76 @@ async fn give_up<T>(future: impl Future<Output = T>) {
     // What it waited for may come now, when nobody looks any more.
     yield_now();
 }
+
+/// Two keys that are always written together, by both writers; a third of the writes delete a range
+/// first. Whoever reads sees both alike, and never less than was acknowledged or seen before.
+#[test]
+fn the_record_cache_never_answers_what_the_engine_would_not() {
+    check(|| {
+        let watch = with_store(
+            |o| o.cache_bytes(16 << 10),
+            |store| {
+                let writer = {
+                    let store = store.clone();
+                    spawn(move || {
+                        for n in 1..=3_u32 {
+                            write_pair(&store, n, thread_rng().gen_ratio(1, 3));
+                            assert!(read_pair(&store) >= n, "an acknowledged write is missing");
+                        }
+                    })
+                };
+                let readers: Vec<_> = (0..2)
+                    .map(|_| {
+                        let store = store.clone();
+                        spawn(move || {
+                            let mut seen = 0;
+                            for _ in 0..4 {
+                                let now = read_pair(&store);
+                                assert!(now >= seen, "{now} was seen after {seen}");
+                                seen = now;
+                            }
+                        })
+                    })
+                    .collect();
+                writer.join().unwrap();
+                readers.into_iter().for_each(|reader| reader.join().unwrap());
+                assert_eq!(read_pair(store), 3);
+                block_on(store.close()).unwrap();
+            },
+        );
+        watch.wait_gone();
+    });
+}
+
+fn write_pair(store: &Store, n: u32, range_first: bool) {
+    let pair = store.keyspace("pair").unwrap();
+    block_on(store.update(move |tx: &mut Transaction| {
+        if range_first {
+            tx.delete_range(&pair, ..)?;
+        }
+        tx.put(&pair, "left", n.to_be_bytes())?;
+        tx.put(&pair, "right", n.to_be_bytes())
+    }))
+    .unwrap();
+}
+
+/// In one of the ways there are.
+fn read_pair(store: &Store) -> u32 {
+    let pair = store.keyspace("pair").unwrap();
+    match thread_rng().gen_range(0..3) {
+        0 => number(block_on(store.get(&pair, "left")).unwrap()),
+        1 => {
+            let both = block_on(store.get_many(&pair, ["left", "right"])).unwrap();
+            assert_eq!(both[0], both[1], "a commit was seen in half");
+            number(both[0].clone())
+        }
+        _ => {
+            let read = move |reader: &dyn Reader| {
+                Ok::<_, Error>((reader.get(&pair, b"right")?, reader.get(&pair, b"left")?))
+            };
+            let (right, left) = block_on(store.read(read)).unwrap();
+            assert_eq!(left, right, "a commit was seen in half");
+            number(left)
+        }
+    }
+}

@@ -142,7 +142,7 @@ pub(crate) fn quietly(f: impl FnOnce()) {
 }
 
 /// Runs `f` marked as inside `store`; a panic becomes its message.
-fn inside<R>(store: u64, f: impl FnOnce() -> R) -> Result<R, String> {
+pub(crate) fn inside<R>(store: u64, f: impl FnOnce() -> R) -> Result<R, String> {
     struct Leave;
     impl Drop for Leave {
         fn drop(&mut self) {

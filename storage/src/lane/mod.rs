@@ -177,6 +177,10 @@ impl<W: Work> Lane<W> {
         self.queue.close();
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// Blocks until every accepted operation has been answered.
     pub(crate) fn wait_idle(&self) {
         self.queue.wait_idle();

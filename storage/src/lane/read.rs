@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::call::{ReadCall, Reply, answer, engine_panic, quietly};
 use super::{Drainer, Entry, Work};
+use crate::cache::RecordCache;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::keyspace::KeyspaceId;
@@ -51,7 +52,9 @@ impl Work for ReadWork {
 /// What the calls of one drain share: a snapshot, taken when one first asks, which is after the
 /// drain took its operations. So none of them can miss a write acknowledged before it was queued.
 pub(crate) struct ReadEnv<'d> {
-    shared: &'d Shared,
+    shared: &'d Arc<Shared>,
+    /// Whether what is read is kept in the record cache.
+    caches: bool,
     metrics: &'d LaneMetrics,
     view: OnceCell<View>,
 }
@@ -71,24 +74,31 @@ impl ReadEnv<'_> {
 
     pub(crate) fn view(&self) -> Result<&View> {
         if self.view.get().is_none() {
-            let _ = self.view.set(self.new_view()?);
+            let now = self.shared.cache.as_ref().filter(|_| self.caches).map(RecordCache::now);
+            let snapshot = self.engine()?.snapshot()?;
+            let cache = now.map(|moment| (Arc::clone(self.shared), moment));
+            let _ = self.view.set(View::new(snapshot, self.shared.id, cache));
         }
         self.view.get().ok_or(Error::Closed)
     }
 
-    /// A view to keep beyond this drain.
+    /// A view to keep beyond this drain. It has nothing to do with the record cache, which it would
+    /// outlive.
     pub(crate) fn new_view(&self) -> Result<View> {
-        Ok(View::new(self.engine()?.snapshot()?, self.shared.id))
+        Ok(View::new(self.engine()?.snapshot()?, self.shared.id, None))
     }
 }
 
 pub(crate) struct ReadDrainer {
     pub(crate) shared: Arc<Shared>,
+    /// Whether what is read is kept in the record cache: a walk would push out what is read often.
+    pub(crate) caches: bool,
 }
 
 impl Drainer<ReadWork> for ReadDrainer {
     fn drain(&self, batch: &mut Vec<Entry<ReadWork>>, metrics: &LaneMetrics) -> bool {
-        let env = ReadEnv { shared: &self.shared, metrics, view: OnceCell::new() };
+        let Self { shared, caches } = self;
+        let env = ReadEnv { shared, caches: *caches, metrics, view: OnceCell::new() };
         let begun = Instant::now();
         let mut gets = Vec::new();
         let mut calls = Vec::new();
@@ -133,6 +143,8 @@ fn run_gets(env: &ReadEnv<'_>, gets: Vec<(KeyspaceId, Bytes, Reply<Option<Bytes>
         return;
     }
     let keys: Vec<(KeyspaceId, &[u8])> = gets.iter().map(|(ks, key, _)| (*ks, &**key)).collect();
+    let cache = env.shared.cache.as_ref().filter(|_| env.caches);
+    let before = cache.map(RecordCache::now);
     let read = catch_unwind(AssertUnwindSafe(|| match env.engine() {
         Ok(engine) => engine.get_many(&keys),
         Err(error) => vec![Err(error); keys.len()],
@@ -141,7 +153,10 @@ fn run_gets(env: &ReadEnv<'_>, gets: Vec<(KeyspaceId, Bytes, Reply<Option<Bytes>
         env.metrics.panicked.add(keys.len() as u64);
         vec![Err(engine_panic(payload.as_ref())); keys.len()]
     });
-    for ((_, _, reply), value) in gets.into_iter().zip(values) {
+    for ((keyspace, key, reply), value) in gets.into_iter().zip(values) {
+        if let (Some(cache), Some(before), Ok(value)) = (cache, before, &value) {
+            cache.keep(before, keyspace, &key, value.as_ref());
+        }
         answer(reply, value);
     }
 }

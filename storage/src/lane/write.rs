@@ -91,7 +91,7 @@ impl Drainer<WriteWork> for WriteDrainer {
             }
         };
         let begun = Instant::now();
-        let mut tx = Transaction::new(Arc::clone(&engine), self.shared.id, self.shared.sizes);
+        let mut tx = Transaction::new(Arc::clone(&engine), &self.shared);
         let mut ran: Vec<Box<dyn WriteCall>> = Vec::with_capacity(batch.len());
         let mut sync = false;
         let mut entries = batch.drain(..).peekable();
@@ -154,7 +154,11 @@ impl WriteDrainer {
             shared.metrics.commits.add(1);
             shared.metrics.syncs.add(u64::from(sync));
             let begun = Instant::now();
+            let in_flight = shared.cache.as_ref().map(|cache| cache.begin(changes));
             self.latched(|| engine.apply(changes, sync))?;
+            if let Some(in_flight) = in_flight {
+                in_flight.done();
+            }
             let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
             shared.metrics.commit_micros.add(micros);
         }
@@ -163,7 +167,11 @@ impl WriteDrainer {
     }
 
     fn drop_keyspace(&self, engine: &dyn Engine, keyspace: KeyspaceId) -> Result<bool> {
-        self.latched(|| engine.drop_keyspace(keyspace))
+        let drop = || self.latched(|| engine.drop_keyspace(keyspace));
+        match &self.shared.cache {
+            Some(cache) => cache.around_drop(keyspace, drop),
+            None => drop(),
+        }
     }
 
     /// Runs what may leave the disk in a state unknown. On an error or a panic no write is accepted

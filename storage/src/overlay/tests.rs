@@ -11,9 +11,10 @@ use proptest::prelude::*;
 
 use crate::engine::{Changes, Engine, EngineKind, EngineOptions, KeyspaceChanges, Page, PageLimit};
 use crate::keyspace::{Keyspace, KeyspaceNames};
-use crate::options::SizeLimits;
+use crate::options::{Durability, SizeLimits};
 use crate::range::KeyRange;
 use crate::read::{Reader, ScanOptions};
+use crate::shared::Shared;
 use crate::transaction::Transaction;
 
 const STORE: u64 = 1;
@@ -239,8 +240,8 @@ proptest! {
     ) {
         let names = Arc::new(KeyspaceNames::new(STORE, 16));
         let keyspaces = KEYSPACES.map(|name| names.intern(name).unwrap());
-        let engine = EngineKind::Memory.open(Path::new(""), &EngineOptions::default(), names);
-        let engine: Arc<dyn Engine> = Arc::from(engine.unwrap());
+        let options = EngineOptions::default();
+        let engine = EngineKind::Memory.open(Path::new(""), &options, Arc::clone(&names)).unwrap();
         let filled = keyspaces.iter().zip(&first).map(|(keyspace, map)| KeyspaceChanges {
             keyspace: keyspace.id,
             ranges: BTreeMap::new(),
@@ -252,7 +253,9 @@ proptest! {
             value_bytes_max: 64,
             transaction_bytes_max: usize::MAX,
         };
-        let mut tx = Transaction::new(Arc::clone(&engine), STORE, limits);
+        let shared = Shared::new(engine, names, STORE, limits, Durability::Never, None);
+        let engine = shared.engine().unwrap();
+        let mut tx = Transaction::new(Arc::clone(&engine), &Arc::new(shared));
         let mut run = Run { keyspaces, model: Model { maps: first, touched: [false; 2] } };
         for operation in &operations {
             let before = run.model.clone();

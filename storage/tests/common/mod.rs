@@ -8,6 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use pontoon_storage::{Bridge, EngineKind, Options, Store};
 
+/// Room for some hundred small records.
+const CACHE_BYTES: usize = 64 << 10;
+
 /// Which executor polls the store's futures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Runtime {
@@ -44,10 +47,13 @@ pub struct Setup {
     pub runtime: Runtime,
     /// One thread for reads, one worker, and queues of one operation.
     pub tight: bool,
+    /// With a record cache, small enough that records are pushed out of it.
+    pub cached: bool,
 }
 
 impl Setup {
-    /// Every engine, mode and runtime, each also with one read thread and queues of one.
+    /// Every engine, mode and runtime, each also with one read thread and queues of one, and with a
+    /// record cache.
     pub fn all() -> Vec<Setup> {
         let mut all = Vec::new();
         for &engine in EngineKind::AVAILABLE {
@@ -58,8 +64,8 @@ impl Setup {
                 (Bridge::Blocking, Runtime::CurrentThread),
                 (Bridge::Blocking, Runtime::MultiThread),
             ] {
-                for tight in [false, true] {
-                    all.push(Setup { engine, bridge: bridge.clone(), runtime, tight });
+                for (tight, cached) in [(false, false), (true, false), (false, true)] {
+                    all.push(Setup { engine, bridge: bridge.clone(), runtime, tight, cached });
                 }
             }
         }
@@ -77,6 +83,7 @@ impl Setup {
 
     pub fn options(&self, dir: &std::path::Path) -> Options {
         let options = Options::new(dir).engine(self.engine).bridge(self.bridge.clone());
+        let options = options.cache_bytes(if self.cached { CACHE_BYTES } else { 0 });
         if !self.tight {
             return options;
         }

@@ -30,6 +30,10 @@ pub struct Control {
     pub held_get: Mutex<Option<Bytes>>,
     pub open_gate: Gate,
     pub apply_gate: Gate,
+    /// Held up with the changes applied.
+    pub applied_gate: Gate,
+    /// What is applied is reported as failed.
+    pub fail_applied: AtomicBool,
     pub get_gate: Gate,
     pub checkpoint_gate: Gate,
     /// Called at the start of every engine call.
@@ -130,7 +134,9 @@ impl Engine for Wrapped {
         }
         self.control.applies.fetch_add(1, Ordering::SeqCst);
         self.control.synced_applies.fetch_add(usize::from(sync), Ordering::SeqCst);
-        self.inner.apply(changes, sync)
+        self.inner.apply(changes, sync)?;
+        self.control.applied_gate.pass();
+        if self.control.fail_applied.load(Ordering::SeqCst) { Err(injected()) } else { Ok(()) }
     }
 
     fn sync(&self) -> Result<()> {
@@ -144,7 +150,9 @@ impl Engine for Wrapped {
 
     fn drop_keyspace(&self, keyspace: KeyspaceId) -> Result<bool> {
         self.control.called("drop_keyspace");
-        self.inner.drop_keyspace(keyspace)
+        let dropped = self.inner.drop_keyspace(keyspace)?;
+        self.control.applied_gate.pass();
+        Ok(dropped)
     }
 
     fn keyspaces(&self) -> Result<Vec<String>> {

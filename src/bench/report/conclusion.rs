@@ -1,0 +1,386 @@
+//! What a run means, in words computed from its figures, also where they speak against Pontoon.
+
+use super::super::result::{Cell, Load, Results, Spread, Subject};
+use super::format;
+use super::group::{Group, PONTOON};
+use super::verdict::{Measure, Outcome, Verdict, judge};
+use super::wording::{against, range, standing, winners};
+
+/// Lateness of a tick from which on a runtime counts as stalled.
+const STALL_MIN_US: f64 = 10_000.0;
+/// Operations that must share an fsync to speak of group commit.
+const SHARED_MIN: f64 = 2.0;
+/// Part of the rate asked for below which a contender does not keep up.
+const KEPT_UP_MIN: f64 = 0.95;
+
+/// What a run means.
+#[derive(Debug, Default)]
+pub(super) struct Conclusion {
+    /// The whole in some sentences.
+    pub(super) lead: Vec<String>,
+    /// Group by group: its title and sentences.
+    pub(super) by_group: Vec<(String, Vec<String>)>,
+}
+
+/// What `results` mean.
+pub(super) fn conclude(results: &Results, groups: &[Group<'_>]) -> Conclusion {
+    let mut lead = vec![modes_overall(groups, results.subject)];
+    if results.subject == Subject::Storage {
+        lead.extend(direct_overall(groups));
+        lead.extend(baselines_overall(groups));
+        lead.extend(group_commit_overall(groups));
+        lead.extend(stalls(results));
+    }
+    lead.extend(left_behind(results));
+    lead.extend(errors(results));
+    lead.extend(noise(results));
+    let by_group =
+        groups.iter().map(|group| (group.title(), group_sentences(group, results.subject)));
+    Conclusion { lead, by_group: by_group.filter(|(_, sentences)| !sentences.is_empty()).collect() }
+}
+
+/// How each case of `group` ended between the modes.
+fn outcomes(group: &Group<'_>, runtime: &str, measure: Measure) -> Vec<(u32, Outcome)> {
+    let outcome = |at: &u32| Some((*at, group.outcome(runtime, *at, measure)?));
+    group.concurrencies.iter().filter_map(outcome).collect()
+}
+
+/// As [`outcomes`], of the best mode among the baselines.
+fn outcomes_beside_baselines(group: &Group<'_>, runtime: &str) -> Vec<(u32, Outcome)> {
+    let outcome = |at: &u32| Some((*at, group.outcome_beside_baselines(runtime, *at)?));
+    group.concurrencies.iter().filter_map(outcome).collect()
+}
+
+/// The best mode's throughput over that of `direct`, by concurrency.
+fn ratios_to_direct(group: &Group<'_>, runtime: &str) -> Vec<(u32, Spread)> {
+    let ratio = |at: &u32| {
+        let best = group.measure.best(group.modes(runtime, *at))?;
+        Some((*at, best.ratio_to(group.direct(*at)?)?))
+    };
+    group.concurrencies.iter().filter_map(ratio).collect()
+}
+
+/// Every group with every runtime.
+fn facets<'g, 'r>(groups: &'g [Group<'r>]) -> impl Iterator<Item = (&'g Group<'r>, &'r str)> {
+    groups
+        .iter()
+        .flat_map(|group| group.runtimes().into_iter().map(move |runtime| (group, runtime)))
+}
+
+fn better(measure: Measure) -> &'static str {
+    match measure {
+        Measure::Throughput => "fastest",
+        Measure::P99 => "the one with the lowest p99",
+    }
+}
+
+/// `pool is fastest in 12 (1.1 to 1.9 times the next)`.
+fn tally(outcomes: &[(u32, Outcome)], measure: Measure) -> Vec<String> {
+    let count = |name: &str| {
+        let factors: Vec<f64> = outcomes
+            .iter()
+            .filter_map(|(_, outcome)| match outcome {
+                Outcome::Best { name: winner, factor, .. } if winner == name => Some(*factor),
+                _ => None,
+            })
+            .collect();
+        (factors.len(), factors)
+    };
+    let mut counts: Vec<_> =
+        winners(outcomes).into_iter().map(|name| (name, count(name))).collect();
+    counts.sort_by_key(|(_, (times, _))| std::cmp::Reverse(*times));
+    let clause = |(name, (times, factors)): (&str, (usize, Vec<f64>))| {
+        format!("{name} is {} in {times} (by {} times)", better(measure), range(&factors))
+    };
+    counts.into_iter().map(clause).collect()
+}
+
+fn modes_overall(groups: &[Group<'_>], subject: Subject) -> String {
+    let measure = groups.first().map_or(Measure::Throughput, |group| group.measure);
+    let all: Vec<(u32, Outcome)> =
+        facets(groups).flat_map(|(group, runtime)| outcomes(group, runtime, measure)).collect();
+    let who = match subject {
+        Subject::Storage => "Pontoon's modes",
+        Subject::Server => "the servers",
+    };
+    if all.is_empty() {
+        return format!("There is no case on which two of {who} can be compared.");
+    }
+    let mut clauses = tally(&all, measure);
+    let equal = all.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Equal { .. })).count();
+    if equal > 0 {
+        clauses.push(format!("no single best in {equal}, since the first are equal within noise"));
+    }
+    format!("{} on which {who} can be compared: {}.", cases(all.len()), clauses.join("; "))
+}
+
+fn cases(n: usize) -> String {
+    if n == 1 { "1 case".into() } else { format!("{n} cases") }
+}
+
+fn direct_overall(groups: &[Group<'_>]) -> Option<String> {
+    if groups.iter().any(|group| group.measure != Measure::Throughput) {
+        return None;
+    }
+    let ratios: Vec<Spread> = facets(groups)
+        .flat_map(|(group, runtime)| ratios_to_direct(group, runtime))
+        .map(|(_, ratio)| ratio)
+        .collect();
+    let (mut below, mut above, mut equal) = (Vec::new(), Vec::new(), 0);
+    for ratio in &ratios {
+        match judge(*ratio) {
+            Verdict::Worse(_) => below.push(ratio.median),
+            Verdict::Better(factor) => above.push(factor),
+            Verdict::Equal => equal += 1,
+        }
+    }
+    let mut clauses = Vec::new();
+    if !below.is_empty() {
+        let part = range(&below);
+        clauses
+            .push(format!("slower in {} (it reaches {part} of direct's throughput)", below.len()));
+    }
+    if equal > 0 {
+        clauses.push(format!("equal in {equal}"));
+    }
+    if !above.is_empty() {
+        clauses.push(format!("faster in {} (by {} times)", above.len(), range(&above)));
+    }
+    (!ratios.is_empty()).then(|| {
+        format!(
+            "What the bridge costs, and what its lanes give back: against direct calls on plain threads the \
+             best mode is {}, of {}.",
+            format::list(&clauses),
+            cases(ratios.len())
+        )
+    })
+}
+
+fn baselines_overall(groups: &[Group<'_>]) -> Option<String> {
+    let measure = groups.first()?.measure;
+    let all: Vec<(u32, Outcome)> = facets(groups)
+        .flat_map(|(group, runtime)| outcomes_beside_baselines(group, runtime))
+        .collect();
+    if all.is_empty() {
+        return None;
+    }
+    let lost = all.iter().filter(|(_, outcome)| match outcome {
+        Outcome::Best { name, .. } => name != PONTOON,
+        Outcome::Equal { names, .. } => !names.iter().any(|name| name == PONTOON),
+    });
+    let lost = lost.count();
+    let mut clauses = tally(&all, measure);
+    let equal = all.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Equal { .. })).count();
+    if equal > 0 {
+        clauses.push(format!("no single best in {equal}"));
+    }
+    let verdict = match lost {
+        0 => "none beats it".into(),
+        1 => "it is beaten in 1".into(),
+        lost => format!("it is beaten in {lost}"),
+    };
+    Some(format!(
+        "Beside the baselines on the same runtime Pontoon's best mode stands in {}, and {verdict}: {}.",
+        cases(all.len()),
+        clauses.join("; ")
+    ))
+}
+
+/// Operations per fsync, over the rounds.
+pub(super) fn operations_per_sync(cell: &Cell) -> Option<Spread> {
+    cell.spread(|sample| {
+        let syncs = sample.syncs.filter(|syncs| *syncs > 0)?;
+        Some(sample.operations as f64 / syncs as f64)
+    })
+}
+
+/// The case of `group` on which most operations share an fsync: operations, mode, concurrency.
+fn most_shared<'r>(group: &Group<'r>, runtime: &str) -> Option<(f64, &'r Cell)> {
+    let modes =
+        group.concurrencies.iter().flat_map(|at| group.measure.best(group.modes(runtime, *at)));
+    let shared = modes.filter_map(|cell| Some((operations_per_sync(cell)?.median, cell)));
+    let most = shared.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (most.0 >= SHARED_MIN).then_some(most)
+}
+
+/// `140 operations share an fsync at 256, and the throughput is 13 times that of direct`.
+fn group_commit(group: &Group<'_>, runtime: &str) -> Option<String> {
+    let (shared, cell) = most_shared(group, runtime)?;
+    let at = cell.case.concurrency;
+    let what = if group.workload.contains("put") { "puts" } else { "operations" };
+    let shared = format!("at {at}, {} {what} share an fsync", format::factor(shared));
+    let ratio = group
+        .direct(at)
+        .and_then(|direct| cell.ratio_to(direct))
+        .filter(|_| group.measure == Measure::Throughput);
+    Some(match ratio.map(|ratio| (judge(ratio), ratio)) {
+        Some((Verdict::Better(factor), _)) => {
+            format!(
+                "{shared}, and the throughput is {} times that of direct",
+                format::factor(factor)
+            )
+        }
+        Some((Verdict::Worse(_), ratio)) => {
+            format!("{shared}, yet the throughput is {} of direct's", format::factor(ratio.median))
+        }
+        Some((Verdict::Equal, _)) => format!("{shared}, and the throughput equals that of direct"),
+        None => shared,
+    })
+}
+
+fn group_commit_overall(groups: &[Group<'_>]) -> Option<String> {
+    let shared = facets(groups)
+        .filter_map(|(group, runtime)| Some((most_shared(group, runtime)?.0, group, runtime)));
+    let (_, group, runtime) = shared.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    Some(format!(
+        "Group commit, at its most ({}): {}.",
+        place(group, runtime),
+        group_commit(group, runtime)?
+    ))
+}
+
+/// `redb, get-hit, multi-thread`.
+fn place(group: &Group<'_>, runtime: &str) -> String {
+    let title = group.title();
+    if runtime.is_empty() { title } else { format!("{title}, {runtime}") }
+}
+
+/// Who keeps the runtime from its other tasks.
+fn stalls(results: &Results) -> Option<String> {
+    let mut worst: Vec<(&str, bool, f64, &Cell)> = Vec::new();
+    for cell in &results.cells {
+        let late = cell.spread(|sample| sample.stall.map(|stall| stall.p999_us));
+        let Some(Spread { median, .. }) = late else { continue };
+        let name = cell.contender.name.as_str();
+        match worst.iter_mut().find(|(own, ..)| *own == name) {
+            Some(found) if found.2 < median => (found.2, found.3) = (median, cell),
+            Some(_) => {}
+            None => worst.push((name, cell.contender.is_baseline, median, cell)),
+        }
+    }
+    let greatest = |of: &dyn Fn(bool, f64) -> bool| {
+        let figures = worst.iter().filter(|(_, is_baseline, us, _)| of(*is_baseline, *us));
+        Spread::of(figures.map(|(_, _, us, _)| *us)).map(|spread| format::time(spread.max))
+    };
+    let all = greatest(&|_, _| true)?;
+    let stalled: Vec<String> = worst
+        .iter()
+        .filter(|(_, _, us, _)| *us >= STALL_MIN_US)
+        .map(|(name, _, us, cell)| {
+            let case = &cell.case;
+            let runtime = &cell.contender.runtime;
+            let where_ =
+                format!("{} {}, {runtime}, {}", case.engine, case.workload, case.concurrency);
+            format!("{name} by up to {} ({where_})", format::time(*us))
+        })
+        .collect();
+    if stalled.is_empty() {
+        return Some(format!(
+            "No contender stalls the runtime: a task that ticks every millisecond is at the most {all} late (p99.9)."
+        ));
+    }
+    let calm = |is_baseline: bool, us: f64| !is_baseline && us < STALL_MIN_US;
+    let rest = match greatest(&calm) {
+        Some(late) => format!(" Pontoon's modes that do not stay below {late}."),
+        None => String::new(),
+    };
+    Some(format!(
+        "Stalls of the runtime (a task that ticks every millisecond is late, p99.9): {}.{rest}",
+        format::list(&stalled)
+    ))
+}
+
+/// Who does not keep up with the rate of an open loop.
+fn left_behind(results: &Results) -> Option<String> {
+    let Load::Open { rate_per_sec } = results.load else { return None };
+    let cells = results.cells.iter().filter(|cell| {
+        cell.throughput().is_some_and(|spread| spread.median < rate_per_sec * KEPT_UP_MIN)
+    });
+    let behind: Vec<String> = cells
+        .map(|cell| {
+            let (case, contender) = (&cell.case, &cell.contender);
+            let words = [&contender.name, &contender.runtime, &case.engine, &case.workload];
+            let words: Vec<&str> =
+                words.iter().map(|word| word.as_str()).filter(|w| !w.is_empty()).collect();
+            format!("{} at {}", words.join(" "), case.concurrency)
+        })
+        .collect();
+    let rate = format::per_sec(rate_per_sec);
+    Some(if behind.is_empty() {
+        format!("All contenders keep up with the rate of {rate}.")
+    } else {
+        format!("These do not keep up with the rate of {rate}: {}.", format::list(&behind))
+    })
+}
+
+fn errors(results: &Results) -> Option<String> {
+    let failed = |cell: &Cell| cell.samples.iter().map(|sample| sample.errors).sum::<u64>();
+    let mut by_name: Vec<(&str, u64)> = Vec::new();
+    for cell in results.cells.iter().filter(|cell| failed(cell) > 0) {
+        let name = cell.contender.name.as_str();
+        match by_name.iter_mut().find(|(own, _)| *own == name) {
+            Some((_, errors)) => *errors += failed(cell),
+            None => by_name.push((name, failed(cell))),
+        }
+    }
+    let by_name: Vec<String> =
+        by_name.iter().map(|(name, errors)| format!("{errors} of {name}")).collect();
+    (!by_name.is_empty()).then(|| {
+        let who = format::list(&by_name);
+        format!("Operations were answered with an error: {who}. Their cases say little.")
+    })
+}
+
+/// What the number of rounds allows to say.
+fn noise(results: &Results) -> Option<String> {
+    let rounds = results.cells.iter().map(|cell| cell.samples.len()).max()?;
+    (rounds < 2).then(|| {
+        "There was one round only, which says nothing about noise: take the differences for hints and \
+         measure with more rounds."
+            .into()
+    })
+}
+
+fn group_sentences(group: &Group<'_>, subject: Subject) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for runtime in group.runtimes() {
+        let mut clauses: Vec<String> = Vec::new();
+        let all = &group.concurrencies;
+        let tell = |measure| standing(&outcomes(group, runtime, measure), measure, all);
+        clauses.extend(tell(group.measure));
+        // With equal throughput the tail may still differ; a tail that is equal too needs no words.
+        let tail = outcomes(group, runtime, Measure::P99);
+        if group.measure == Measure::Throughput && !winners(&tail).is_empty() {
+            clauses.extend(standing(&tail, Measure::P99, all));
+        }
+        if subject == Subject::Storage {
+            let beside = outcomes_beside_baselines(group, runtime);
+            let beside = standing(&beside, group.measure, all);
+            clauses.extend(beside.map(|told| format!("beside the baselines, {told}")));
+            if group.measure == Measure::Throughput {
+                let told = against(&ratios_to_direct(group, runtime), "direct calls", all);
+                clauses.extend(told.map(|told| format!("the best mode {told}")));
+            }
+            clauses
+                .extend(group_commit(group, runtime).map(|told| format!("group commit: {told}")));
+        }
+        let clauses: Vec<String> = clauses.iter().map(|clause| capitalized(clause)).collect();
+        if !clauses.is_empty() {
+            let name = if runtime.is_empty() { String::new() } else { format!("{runtime}: ") };
+            sentences.push(format!("{name}{}.", clauses.join(". ")));
+        }
+    }
+    sentences
+}
+
+/// For clauses that begin with a word of ours. Names keep their letters, since a flag takes them so.
+fn capitalized(clause: &str) -> String {
+    let ours = ["the ", "beside ", "group "];
+    let mut letters = clause.chars();
+    match letters.next() {
+        Some(first) if ours.iter().any(|word| clause.starts_with(word)) => {
+            first.to_uppercase().chain(letters).collect()
+        }
+        _ => clause.to_owned(),
+    }
+}

@@ -18,8 +18,10 @@ const KEPT_UP_MIN: f64 = 0.95;
 pub(super) struct Conclusion {
     /// The whole in some sentences.
     pub(super) lead: Vec<String>,
-    /// Group by group: its title and sentences.
-    pub(super) by_group: Vec<(String, Vec<String>)>,
+    /// How the modes stand, a sentence for each group and runtime.
+    pub(super) modes: Vec<String>,
+    /// What else there is to say of each group.
+    pub(super) by_group: Vec<Vec<String>>,
 }
 
 /// What `results` mean.
@@ -34,9 +36,14 @@ pub(super) fn conclude(results: &Results, groups: &[Group<'_>]) -> Conclusion {
     lead.extend(left_behind(results));
     lead.extend(errors(results));
     lead.extend(noise(results));
-    let by_group =
-        groups.iter().map(|group| (group.title(), group_sentences(group, results.subject)));
-    Conclusion { lead, by_group: by_group.filter(|(_, sentences)| !sentences.is_empty()).collect() }
+    let modes = facets(groups).filter_map(|(group, runtime)| {
+        let outcomes = outcomes(group, runtime, group.measure);
+        let told = standing(&outcomes, group.measure, &group.concurrencies)?;
+        Some(format!("{}: {told}.", place(group, runtime)))
+    });
+    let modes = modes.collect();
+    let by_group = groups.iter().map(|group| group_sentences(group, results.subject)).collect();
+    Conclusion { lead, modes, by_group }
 }
 
 /// How each case of `group` ended between the modes.
@@ -346,8 +353,6 @@ fn group_sentences(group: &Group<'_>, subject: Subject) -> Vec<String> {
     for runtime in group.runtimes() {
         let mut clauses: Vec<String> = Vec::new();
         let all = &group.concurrencies;
-        let tell = |measure| standing(&outcomes(group, runtime, measure), measure, all);
-        clauses.extend(tell(group.measure));
         // With equal throughput the tail may still differ; a tail that is equal too needs no words.
         let tail = outcomes(group, runtime, Measure::P99);
         if group.measure == Measure::Throughput && !winners(&tail).is_empty() {

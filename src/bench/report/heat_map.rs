@@ -18,14 +18,17 @@ pub(super) fn render(groups: &[Group<'_>], subject: Subject, styles: &Styles) ->
     concurrencies.sort_unstable();
     concurrencies.dedup();
     let mut rows = String::new();
-    let mut compared = 0;
     for group in groups {
         for runtime in group.runtimes() {
             let mut row = String::new();
+            let mut is_compared = false;
             for concurrency in &concurrencies {
                 let outcome = group.outcome(runtime, *concurrency, group.measure);
-                compared += usize::from(outcome.is_some());
+                is_compared |= outcome.is_some();
                 row += &cell(outcome.as_ref(), styles);
+            }
+            if !is_compared {
+                continue;
             }
             let runtime = if subject == Subject::Storage && !runtime.is_empty() {
                 format!(" <small>{}</small>", escape(runtime))
@@ -38,7 +41,7 @@ pub(super) fn render(groups: &[Group<'_>], subject: Subject, styles: &Styles) ->
             );
         }
     }
-    if compared == 0 {
+    if rows.is_empty() {
         return None;
     }
     let head: String =

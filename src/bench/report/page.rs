@@ -41,9 +41,11 @@ impl Page<'_> {
         html += &self.lead();
         html += &self.contents();
         html += &self.heat_map();
-        html += &self.by_group();
-        for (group, facets) in self.groups.iter().zip(self.facets) {
-            html += &plots(group, facets);
+        let told = self.conclusion.by_group.iter();
+        for ((group, facets), told) in self.groups.iter().zip(self.facets).zip(told) {
+            let (id, title) = (escape(&group.slug()), escape(&group.title()));
+            html += &format!("<h2 id=\"{id}\">{title}</h2>\n{}", items(told));
+            html += &plots(facets);
         }
         html += "<h2 id=\"figures\">All figures</h2>\n";
         for group in self.groups {
@@ -67,10 +69,12 @@ impl Page<'_> {
     }
 
     fn lead(&self) -> String {
-        format!(
-            "<section class=\"lead\">\n<h2>In short</h2>\n{}</section>\n",
-            items(&self.conclusion.lead)
-        )
+        let conclusion = self.conclusion;
+        let mut lead = items(&conclusion.lead);
+        if !conclusion.modes.is_empty() {
+            lead += &format!("<h3>Case by case</h3>\n{}", items(&conclusion.modes));
+        }
+        format!("<section class=\"lead\">\n<h2>In short</h2>\n{lead}</section>\n")
     }
 
     fn contents(&self) -> String {
@@ -107,15 +111,6 @@ impl Page<'_> {
              <p class=\"soft\">By {by}, and how many times as good as the next; columns: {columns}. “equal”: \
              the rounds do not agree on a difference of more than 5 %.</p>\n{table}"
         )
-    }
-
-    fn by_group(&self) -> String {
-        if self.conclusion.by_group.is_empty() {
-            return String::new();
-        }
-        let told = self.conclusion.by_group.iter();
-        let told = told.map(|(title, said)| format!("<h3>{}</h3>\n{}", escape(title), items(said)));
-        format!("<h2 id=\"words\">In words</h2>\n{}", told.collect::<String>())
     }
 
     fn method(&self) -> String {
@@ -163,13 +158,15 @@ impl Page<'_> {
 }
 
 fn items(sentences: &[String]) -> String {
+    if sentences.is_empty() {
+        return String::new();
+    }
     let items = sentences.iter().map(|sentence| format!("<li>{}</li>\n", escape(sentence)));
     format!("<ul>\n{}</ul>\n", items.collect::<String>())
 }
 
-fn plots(group: &Group<'_>, facets: &[Facet]) -> String {
-    let mut html =
-        format!("<h2 id=\"{}\">{}</h2>\n", escape(&group.slug()), escape(&group.title()));
+fn plots(facets: &[Facet]) -> String {
+    let mut html = String::new();
     for facet in facets {
         if !facet.runtime.is_empty() {
             html += &format!("<h3>{}</h3>\n", escape(&facet.runtime));

@@ -94,8 +94,7 @@ fn ties(outcomes: &Outcomes, all: &[u32], is_first: bool) -> Vec<String> {
     ties.into_iter().map(clause).collect()
 }
 
-/// `reaches 0.05 of direct at 1, 0.40 at 16; equals it at 256; 13 times direct at 4096`: throughput
-/// against a yardstick.
+/// `reaches 0.05 at 1 and 0.40 at 16 of the throughput of direct calls; equals direct calls at 256`.
 pub(super) fn against(ratios: &[(u32, Spread)], yardstick: &str, all: &[u32]) -> Option<String> {
     let mut below = Vec::new();
     let mut above = Vec::new();
@@ -110,12 +109,11 @@ pub(super) fn against(ratios: &[(u32, Spread)], yardstick: &str, all: &[u32]) ->
     let each = |figures: &[(u32, f64)]| {
         let figures =
             figures.iter().map(|(at, figure)| format!("{} at {at}", format::factor(*figure)));
-        figures.collect::<Vec<_>>().join(", ")
+        format::list(&figures.collect::<Vec<_>>())
     };
     let mut clauses = Vec::new();
     if !below.is_empty() {
-        clauses
-            .push(format!("reaches this part of the throughput of {yardstick}: {}", each(&below)));
+        clauses.push(format!("reaches {} of the throughput of {yardstick}", each(&below)));
     }
     if !equal.is_empty() {
         clauses.push(format!("equals {yardstick} {}", place(&equal, all)));

@@ -2,7 +2,7 @@
 
 use super::super::result::{Cell, Load, Results, Spread, Subject};
 use super::format;
-use super::group::{Group, PONTOON};
+use super::group::{Group, PONTOON, runtime_title};
 use super::verdict::{Measure, Outcome, Verdict, judge};
 use super::wording::{against, range, standing, winners};
 
@@ -249,7 +249,7 @@ fn group_commit_overall(groups: &[Group<'_>]) -> Option<String> {
 /// `redb, get-hit, multi-thread`.
 fn place(group: &Group<'_>, runtime: &str) -> String {
     let title = group.title();
-    if runtime.is_empty() { title } else { format!("{title}, {runtime}") }
+    if runtime.is_empty() { title } else { format!("{title}, {}", runtime_title(runtime)) }
 }
 
 /// Who keeps the runtime from its other tasks.
@@ -371,7 +371,11 @@ fn group_sentences(group: &Group<'_>, subject: Subject) -> Vec<String> {
         }
         let clauses: Vec<String> = clauses.iter().map(|clause| capitalized(clause)).collect();
         if !clauses.is_empty() {
-            let name = if runtime.is_empty() { String::new() } else { format!("{runtime}: ") };
+            let name = if runtime.is_empty() {
+                String::new()
+            } else {
+                format!("{}: ", runtime_title(runtime))
+            };
             sentences.push(format!("{name}{}.", clauses.join(". ")));
         }
     }
@@ -389,3 +393,7 @@ fn capitalized(clause: &str) -> String {
         _ => clause.to_owned(),
     }
 }
+
+#[cfg(test)]
+#[path = "conclusion_tests.rs"]
+mod tests;

@@ -2,7 +2,7 @@
 
 use super::super::result::{Cell, Results, Sample, Spread, Subject};
 use super::format;
-use super::group::{Group, family, slug};
+use super::group::{Group, family, runtime_title, slug};
 use super::plot::{Plot, Point, Series, SpreadAs, Style};
 use super::scale::Scale;
 
@@ -112,7 +112,7 @@ pub(super) fn facets(group: &Group<'_>, subject: Subject, styles: &Styles) -> Ve
     let x_label = callers(subject);
     let facet = |runtime: &&str| {
         let lines = lines(group, runtime, styles);
-        let place = [group.title().as_str(), runtime].join(", ");
+        let place = [group.title().as_str(), runtime_title(runtime)].join(", ");
         let place = place.trim_end_matches(", ");
         let mut plots: Vec<Plot> = Vec::new();
         for figure in &FIGURES {

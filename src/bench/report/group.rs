@@ -147,7 +147,7 @@ impl<'r> Group<'r> {
         if self.subject == Subject::Server { name } else { family(name) }
     }
 
-    /// How the best of Pontoon's modes fared among the baselines on the same runtime.
+    /// How the best of Pontoon's modes fared against the best baseline on the same runtime.
     pub(super) fn outcome_beside_baselines(
         &self,
         runtime: &str,
@@ -155,15 +155,19 @@ impl<'r> Group<'r> {
     ) -> Option<Outcome> {
         let best = self.measure.best(self.modes(runtime, concurrency))?;
         let is_beside = |cell: &&Cell| cell.contender.is_baseline && cell.contender.name != DIRECT;
-        let baselines = self.at(runtime, concurrency).filter(is_beside);
-        let mut candidates = vec![(PONTOON.to_owned(), best)];
-        candidates.extend(baselines.map(|cell| (cell.contender.name.clone(), cell)));
+        let baseline = self.measure.best(self.at(runtime, concurrency).filter(is_beside))?;
+        let candidates = [(PONTOON.to_owned(), best), (baseline.contender.name.clone(), baseline)];
         contest(&candidates, self.measure)
     }
 }
 
 /// What the best of Pontoon's modes is called among the baselines.
 pub(super) const PONTOON: &str = "Pontoon's best mode";
+
+/// What a reader calls a runtime.
+pub(super) fn runtime_title(runtime: &str) -> &str {
+    if runtime == "none" { "no runtime" } else { runtime }
+}
 
 /// Words joined to something that is a file name everywhere.
 pub(super) fn slug(words: &[&str]) -> String {

@@ -3,7 +3,7 @@
 use super::super::result::Subject;
 use super::figures::Styles;
 use super::format::{escape, factor, list};
-use super::group::Group;
+use super::group::{Group, runtime_title};
 use super::verdict::Outcome;
 
 /// Lead at which a cell's colour is at its strongest.
@@ -31,7 +31,7 @@ pub(super) fn render(groups: &[Group<'_>], subject: Subject, styles: &Styles) ->
                 continue;
             }
             let runtime = if subject == Subject::Storage && !runtime.is_empty() {
-                format!(" <small>{}</small>", escape(runtime))
+                format!(" <small>{}</small>", escape(runtime_title(runtime)))
             } else {
                 String::new()
             };

@@ -4,7 +4,7 @@ use super::super::result::{Load, Results, Subject};
 use super::conclusion::Conclusion;
 use super::figures::{Facet, Styles};
 use super::format::{escape, list, per_sec};
-use super::group::Group;
+use super::group::{Group, runtime_title};
 use super::{heat_map, tables};
 
 /// What the page is made of.
@@ -169,7 +169,7 @@ fn plots(facets: &[Facet]) -> String {
     let mut html = String::new();
     for facet in facets {
         if !facet.runtime.is_empty() {
-            html += &format!("<h3>{}</h3>\n", escape(&facet.runtime));
+            html += &format!("<h3>{}</h3>\n", escape(runtime_title(&facet.runtime)));
         }
         html += "<ul class=\"legend\">\n";
         for (name, style) in &facet.legend {

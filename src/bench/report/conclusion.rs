@@ -20,8 +20,8 @@ pub(super) struct Conclusion {
     pub(super) lead: Vec<String>,
     /// How the modes stand, a sentence for each group and runtime.
     pub(super) modes: Vec<String>,
-    /// What else there is to say of each group.
-    pub(super) by_group: Vec<Vec<String>>,
+    /// What else there is to say of each group on each of its runtimes.
+    pub(super) by_group: Vec<Vec<Vec<String>>>,
 }
 
 /// What `results` mean.
@@ -42,7 +42,11 @@ pub(super) fn conclude(results: &Results, groups: &[Group<'_>]) -> Conclusion {
         Some(format!("{}: {told}.", place(group, runtime)))
     });
     let modes = modes.collect();
-    let by_group = groups.iter().map(|group| group_sentences(group, results.subject)).collect();
+    let by_runtime = |group: &Group<'_>| {
+        let runtimes = group.runtimes().into_iter();
+        runtimes.map(|runtime| facet_sentences(group, runtime, results.subject)).collect()
+    };
+    let by_group = groups.iter().map(by_runtime).collect();
     Conclusion { lead, modes, by_group }
 }
 
@@ -348,43 +352,28 @@ fn noise(results: &Results) -> Option<String> {
     })
 }
 
-fn group_sentences(group: &Group<'_>, subject: Subject) -> Vec<String> {
-    let mut sentences = Vec::new();
-    for runtime in group.runtimes() {
-        let mut clauses: Vec<String> = Vec::new();
-        let all = &group.concurrencies;
-        // With equal throughput the tail may still differ; a tail that is equal too needs no words.
-        let tail = outcomes(group, runtime, Measure::P99);
-        if group.measure == Measure::Throughput && !winners(&tail).is_empty() {
-            clauses.extend(standing(&tail, Measure::P99, all));
-        }
-        if subject == Subject::Storage {
-            let beside = outcomes_beside_baselines(group, runtime);
-            let beside = standing(&beside, group.measure, all);
-            clauses.extend(beside.map(|told| format!("beside the baselines, {told}")));
-            if group.measure == Measure::Throughput {
-                let told = against(&ratios_to_direct(group, runtime), "direct calls", all);
-                clauses.extend(told.map(|told| format!("the best mode {told}")));
-            }
-            clauses
-                .extend(group_commit(group, runtime).map(|told| format!("group commit: {told}")));
-        }
-        let clauses: Vec<String> = clauses.iter().map(|clause| capitalized(clause)).collect();
-        if !clauses.is_empty() {
-            let name = if runtime.is_empty() {
-                String::new()
-            } else {
-                format!("{}: ", runtime_title(runtime))
-            };
-            sentences.push(format!("{name}{}.", clauses.join(". ")));
-        }
+fn facet_sentences(group: &Group<'_>, runtime: &str, subject: Subject) -> Vec<String> {
+    let all = &group.concurrencies;
+    let mut clauses: Vec<String> = Vec::new();
+    // With equal throughput the tail may still differ; a tail that is equal too needs no words.
+    let tail = outcomes(group, runtime, Measure::P99);
+    if group.measure == Measure::Throughput && !winners(&tail).is_empty() {
+        clauses.extend(standing(&tail, Measure::P99, all));
     }
-    sentences
+    if subject == Subject::Storage {
+        clauses.extend(standing(&outcomes_beside_baselines(group, runtime), group.measure, all));
+        if group.measure == Measure::Throughput {
+            let told = against(&ratios_to_direct(group, runtime), "direct calls", all);
+            clauses.extend(told.map(|told| format!("the best mode {told}")));
+        }
+        clauses.extend(group_commit(group, runtime).map(|told| format!("group commit: {told}")));
+    }
+    clauses.iter().map(|clause| format!("{}.", capitalized(clause))).collect()
 }
 
 /// For clauses that begin with a word of ours. Names keep their letters, since a flag takes them so.
 fn capitalized(clause: &str) -> String {
-    let ours = ["the ", "beside ", "group "];
+    let ours = ["the ", "group commit"];
     let mut letters = clause.chars();
     match letters.next() {
         Some(first) if ours.iter().any(|word| clause.starts_with(word)) => {

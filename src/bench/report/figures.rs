@@ -59,13 +59,16 @@ pub(super) struct Facet {
     pub(super) plots: Vec<Plot>,
 }
 
+/// How an axis writes its values.
+pub(super) type Label = fn(f64) -> String;
+
 /// What is drawn by concurrency.
 struct Figure {
     slug: &'static str,
     caption: &'static str,
     unit: &'static str,
-    label: fn(f64) -> String,
-    scale: fn(&[f64], fn(f64) -> String) -> Scale,
+    label: Label,
+    scale: fn(&[f64], Label) -> Scale,
     value: fn(&Sample) -> Option<f64>,
 }
 
@@ -123,7 +126,7 @@ pub(super) fn facets(group: &Group<'_>, subject: Subject, styles: &Styles) -> Ve
             let y = (figure.scale)(&values, figure.label);
             plots.push(Plot {
                 slug: slug(&[&group.slug(), figure.slug, runtime]),
-                title: format!("{place}: {}", figure.caption),
+                place: place.into(),
                 caption: figure.caption.into(),
                 x_label: x_label.into(),
                 y_label: if y.is_log() {
@@ -194,7 +197,7 @@ impl Line<'_> {
 }
 
 /// `312 k`, or `312 k (300 k to 320 k)` with rounds that differ.
-pub(super) fn with_range(spread: Spread, label: fn(f64) -> String) -> String {
+pub(super) fn with_range(spread: Spread, label: Label) -> String {
     let [min, median, max] = [spread.min, spread.median, spread.max].map(label);
     if min == max { median } else { format!("{median} ({min} to {max})") }
 }
@@ -220,7 +223,7 @@ fn curve(
     let ticks = PERCENTILES.map(|(value, label)| (value, label.to_owned()));
     Some(Plot {
         slug: slug(&[&group.slug(), "percentiles", runtime]),
-        title: format!("{place}: {caption}"),
+        place: place.into(),
         caption,
         x_label: "percentile".into(),
         y_label: "latency (log)".into(),

@@ -44,8 +44,8 @@ impl Page<'_> {
         let told = self.conclusion.by_group.iter();
         for ((group, facets), told) in self.groups.iter().zip(self.facets).zip(told) {
             let (id, title) = (escape(&group.slug()), escape(&group.title()));
-            html += &format!("<h2 id=\"{id}\">{title}</h2>\n{}", items(told));
-            html += &plots(facets);
+            html += &format!("<h2 id=\"{id}\">{title}</h2>\n");
+            html += &plots(facets, told);
         }
         html += "<h2 id=\"figures\">All figures</h2>\n";
         for group in self.groups {
@@ -165,12 +165,13 @@ fn items(sentences: &[String]) -> String {
     format!("<ul>\n{}</ul>\n", items.collect::<String>())
 }
 
-fn plots(facets: &[Facet]) -> String {
+fn plots(facets: &[Facet], told: &[Vec<String>]) -> String {
     let mut html = String::new();
-    for facet in facets {
+    for (facet, told) in facets.iter().zip(told) {
         if !facet.runtime.is_empty() {
             html += &format!("<h3>{}</h3>\n", escape(runtime_title(&facet.runtime)));
         }
+        html += &items(told);
         html += "<ul class=\"legend\">\n";
         for (name, style) in &facet.legend {
             html += &format!("<li>{}{}</li>\n", style.key(), escape(name));

@@ -7,11 +7,15 @@ use super::scale::Scale;
 const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 66.0;
-const RIGHT: f64 = 16.0;
+const RIGHT: f64 = 27.0;
+/// Between the left axis and the first value, so that no marker covers a label.
+const INSET: f64 = 10.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 50.0;
-/// Above the plot in a file of its own, for the title.
-const HEAD: f64 = 30.0;
+/// Above the plot in a file of its own, for where and what.
+const HEAD: f64 = 50.0;
+/// From the left of a file of its own.
+const INDENT: f64 = 10.0;
 /// In a file of its own, for an entry of the legend.
 const ENTRY_WIDTH: f64 = 156.0;
 const ENTRY_HEIGHT: f64 = 21.0;
@@ -113,9 +117,8 @@ pub(super) enum SpreadAs {
 pub(super) struct Plot {
     /// The name of its file, without `.svg`.
     pub(super) slug: String,
-    /// What and when, for whoever sees the file alone.
-    pub(super) title: String,
-    /// What alone, for the page.
+    /// Engine, workload and runtime: the page's headings have them, a file of its own needs them.
+    pub(super) place: String,
     pub(super) caption: String,
     pub(super) x_label: String,
     pub(super) y_label: String,
@@ -130,7 +133,7 @@ impl Plot {
     pub(super) fn inline(&self) -> String {
         format!(
             "<svg class=\"plot\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n{}</svg>\n",
-            escape(&self.title),
+            self.label(),
             self.body()
         )
     }
@@ -150,16 +153,24 @@ impl Plot {
         }
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"plot\" width=\"{WIDTH}\" height=\"{height}\" \
-             viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{title}\">\n\
+             viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{label}\">\n\
              <style>\n{theme}{style}</style>\n\
              <rect class=\"back\" width=\"{WIDTH}\" height=\"{height}\" rx=\"6\"/>\n\
-             <text class=\"head\" x=\"12\" y=\"24\">{title}</text>\n\
-             <g transform=\"translate(0 {HEAD})\">\n{body}</g>\n{legend}</svg>\n",
-            title = escape(&self.title),
+             <text class=\"head\" x=\"{INDENT}\" y=\"24\">{place}</text>\n\
+             <text class=\"name\" x=\"{INDENT}\" y=\"44\">{caption}</text>\n\
+             <g transform=\"translate({INDENT} {HEAD})\">\n{body}</g>\n{legend}</svg>\n",
+            label = self.label(),
+            place = escape(&self.place),
+            caption = escape(&self.caption),
             theme = include_str!("theme.css"),
             style = include_str!("plot.css"),
             body = self.body(),
         )
+    }
+
+    /// For who cannot see it.
+    fn label(&self) -> String {
+        escape(&format!("{}: {}", self.place, self.caption))
     }
 
     fn body(&self) -> String {
@@ -198,7 +209,7 @@ impl Plot {
         let (middle, below) = (coord((LEFT + right) / 2.0), coord(HEIGHT - 11.0));
         format!(
             "<path class=\"grid\" d=\"{grid}\"/>\n<path class=\"axis\" d=\"M{LEFT},{TOP}V{bottom}H{right}\"/>\n\
-             {axes}<text x=\"10\" y=\"17\">{y_label}</text>\n\
+             {axes}<text x=\"2\" y=\"17\">{y_label}</text>\n\
              <text class=\"x\" x=\"{middle}\" y=\"{below}\">{x_label}</text>\n"
         )
     }
@@ -247,7 +258,8 @@ impl Plot {
     }
 
     fn x_at(&self, value: f64) -> Option<f64> {
-        Some(LEFT + self.x.position(value)? * (WIDTH - LEFT - RIGHT))
+        let width = WIDTH - LEFT - INSET - RIGHT;
+        Some(LEFT + INSET + self.x.position(value)? * width)
     }
 
     fn y_at(&self, value: f64) -> Option<f64> {

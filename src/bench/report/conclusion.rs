@@ -307,21 +307,22 @@ fn left_behind(results: &Results) -> Option<String> {
     let cells = results.cells.iter().filter(|cell| {
         cell.throughput().is_some_and(|spread| spread.median < rate_per_sec * KEPT_UP_MIN)
     });
-    let behind: Vec<String> = cells
-        .map(|cell| {
-            let (case, contender) = (&cell.case, &cell.contender);
-            let words = [&contender.name, &contender.runtime, &case.engine, &case.workload];
-            let words: Vec<&str> =
-                words.iter().map(|word| word.as_str()).filter(|w| !w.is_empty()).collect();
-            format!("{} at {}", words.join(" "), case.concurrency)
-        })
-        .collect();
+    let mut by_contender: Vec<(String, usize)> = Vec::new();
+    for cell in cells {
+        let contender = &cell.contender;
+        let name = format!("{} {}", contender.name, contender.runtime).trim_end().to_owned();
+        match by_contender.iter_mut().find(|(own, _)| *own == name) {
+            Some((_, times)) => *times += 1,
+            None => by_contender.push((name, 1)),
+        }
+    }
     let rate = format::per_sec(rate_per_sec);
-    Some(if behind.is_empty() {
-        format!("All contenders keep up with the rate of {rate}.")
-    } else {
-        format!("These do not keep up with the rate of {rate}: {}.", format::list(&behind))
-    })
+    if by_contender.is_empty() {
+        return Some(format!("All contenders keep up with the rate of {rate}."));
+    }
+    let behind = by_contender.iter().map(|(name, times)| format!("{name} in {}", cases(*times)));
+    let behind = format::list(&behind.collect::<Vec<_>>());
+    Some(format!("These do not keep up with the rate of {rate} everywhere: {behind}."))
 }
 
 fn errors(results: &Results) -> Option<String> {

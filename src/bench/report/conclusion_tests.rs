@@ -199,7 +199,7 @@ fn at_a_fixed_rate_the_tail_decides_and_who_falls_behind_is_named() {
     assert_says(&told.modes, "the p99 of pool is 1.5 times lower than that of blocking at 16.");
     assert_says(
         &told.lead,
-        "do not keep up with the rate of 10 k/s: pool multi-thread redb get-hit at 256.",
+        "do not keep up with the rate of 10 k/s everywhere: pool multi-thread in 1 case.",
     );
 }
 

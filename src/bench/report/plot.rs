@@ -141,10 +141,11 @@ impl Plot {
     /// As a file of its own, light or dark as its reader likes it.
     pub(super) fn standalone(&self) -> String {
         let rows = self.series.len().div_ceil(ENTRIES_PER_ROW) as f64;
+        let width = WIDTH + INDENT;
         let height = HEAD + HEIGHT + rows * ENTRY_HEIGHT + 10.0;
         let mut legend = String::new();
         for (n, series) in self.series.iter().enumerate() {
-            let x = 10.0 + (n % ENTRIES_PER_ROW) as f64 * ENTRY_WIDTH;
+            let x = INDENT + (n % ENTRIES_PER_ROW) as f64 * ENTRY_WIDTH;
             let y = HEAD + HEIGHT + 8.0 + (n / ENTRIES_PER_ROW) as f64 * ENTRY_HEIGHT;
             let (name, text_x, text_y) = (escape(&series.name), coord(x + 40.0), coord(y + 4.5));
             legend += &series.style.sample(x, y);
@@ -152,10 +153,10 @@ impl Plot {
                 &format!("<text class=\"name\" x=\"{text_x}\" y=\"{text_y}\">{name}</text>\n");
         }
         format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"plot\" width=\"{WIDTH}\" height=\"{height}\" \
-             viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{label}\">\n\
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"plot\" width=\"{width}\" height=\"{height}\" \
+             viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{label}\">\n\
              <style>\n{theme}{style}</style>\n\
-             <rect class=\"back\" width=\"{WIDTH}\" height=\"{height}\" rx=\"6\"/>\n\
+             <rect class=\"back\" width=\"{width}\" height=\"{height}\" rx=\"6\"/>\n\
              <text class=\"head\" x=\"{INDENT}\" y=\"24\">{place}</text>\n\
              <text class=\"name\" x=\"{INDENT}\" y=\"44\">{caption}</text>\n\
              <g transform=\"translate({INDENT} {HEAD})\">\n{body}</g>\n{legend}</svg>\n",

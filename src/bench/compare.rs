@@ -10,10 +10,9 @@ use std::process::ExitCode;
 
 use super::cli;
 use super::report::format;
+use super::report::verdict::{FACTOR_MIN, Measure};
 use super::result::{Cell, FORMAT, Load, Results, Sample, Spread, Subject};
 
-/// What medians must be apart to count.
-const FACTOR_MIN: f64 = 1.05;
 const RULE: &str = "Changed is what has rounds that do not overlap and medians more than 5 % apart; all else is the \
                     same within noise.";
 
@@ -238,12 +237,12 @@ fn row(a: &Cell, b: &Cell, before: &Results, after: &Results) -> Row {
     let (throughput, throughput_text) = THROUGHPUT.compare(a, b);
     let (p99, p99_text) = P99.compare(a, b);
     let (_, cpu_text) = CPU.compare(a, b);
-    // At a fixed rate all that keep up have one throughput, and latency tells them apart.
-    let is_open = |load| matches!(load, Load::Open { .. });
-    let stands_for_p99 = throughput == Change::Same && is_open(before.load) && is_open(after.load);
+    // At a fixed rate latency decides, unless one run did not keep up with it.
+    let is_by_p99 = [before, after].iter().all(|run| Measure::of(run.load) == Measure::P99);
+    let is_by_p99 = is_by_p99 && throughput == Change::Same;
     Row {
         is_baseline: a.contender.is_baseline && before.subject == Subject::Storage,
-        change: if stands_for_p99 { p99 } else { throughput },
+        change: if is_by_p99 { p99 } else { throughput },
         texts: vec![name(a), throughput_text, p99_text, cpu_text],
     }
 }

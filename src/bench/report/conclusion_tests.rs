@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+use super::super::super::result::Load;
 use super::super::fixtures::{cell, run};
 use super::super::group::groups;
 use super::*;

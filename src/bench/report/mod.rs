@@ -12,6 +12,7 @@ use super::result::Results;
 use figures::{Facet, Styles};
 use page::Page;
 
+mod caveats;
 mod conclusion;
 mod figures;
 pub(super) mod format;
@@ -21,7 +22,7 @@ mod page;
 mod plot;
 mod scale;
 mod tables;
-mod verdict;
+pub(super) mod verdict;
 mod wording;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! All figures of a run, for whoever wants to know exactly.
 
-use super::super::result::{Cell, Results, Spread};
+use super::super::result::{Cell, Load, Results, Sample, Spread};
 use super::conclusion::operations_per_sync;
 use super::figures::with_range;
 use super::format::{bytes, count, escape, factor, per_sec, time};
@@ -13,10 +13,7 @@ struct Column {
     text: fn(&Cell, Option<&Cell>) -> Option<String>,
 }
 
-fn median(
-    cell: &Cell,
-    figure: impl Fn(&super::super::result::Sample) -> Option<f64>,
-) -> Option<f64> {
+fn median(cell: &Cell, figure: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
     cell.spread(figure).map(|spread| spread.median)
 }
 
@@ -116,7 +113,7 @@ const COLUMNS: [Column; 17] = [
     },
 ];
 
-fn latency(cell: &Cell, figure: fn(&super::super::result::Sample) -> f64) -> Option<String> {
+fn latency(cell: &Cell, figure: fn(&Sample) -> f64) -> Option<String> {
     median(cell, |sample| (sample.operations > 0).then(|| figure(sample))).map(time)
 }
 
@@ -131,8 +128,7 @@ pub(super) fn figures(group: &Group<'_>) -> String {
     let rows: Vec<Vec<Option<String>>> = cells.iter().map(row).collect();
     let is_used = |n: usize| rows.iter().any(|row| row.get(n).is_some_and(Option::is_some));
     let mut head = String::from("<th scope=\"col\">at</th><th scope=\"col\">contender</th>");
-    for (n, column) in COLUMNS.iter().enumerate().filter(|(n, _)| is_used(*n)) {
-        let _ = n;
+    for (_, column) in COLUMNS.iter().enumerate().filter(|(n, _)| is_used(*n)) {
         head += &format!("<th scope=\"col\" title=\"{}\">{}</th>", column.about, column.head);
     }
     let mut body = String::new();
@@ -175,13 +171,13 @@ pub(super) fn facts(results: &Results) -> String {
     facts.extend(machine.file_system.clone().map(|name| ("File system".into(), name)));
     let fdatasync = machine.fdatasync_us.map(|us| ("fdatasync of 4 KiB".into(), time(us)));
     facts.extend(fdatasync);
-    let rate = match results.load {
-        super::super::result::Load::Closed => "closed loop".into(),
-        super::super::result::Load::Open { rate_per_sec } => {
+    let load = match results.load {
+        Load::Closed => "closed loop".into(),
+        Load::Open { rate_per_sec } => {
             format!("open loop, {}", per_sec(rate_per_sec))
         }
     };
-    facts.push(("Load".into(), rate));
+    facts.push(("Load".into(), load));
     facts.extend(results.versions.iter().cloned());
     let mut list = String::new();
     for (name, value) in facts.iter().chain(&results.settings) {

@@ -34,21 +34,21 @@ pub(super) fn standing(outcomes: &Outcomes, measure: Measure, all: &[u32]) -> Op
     let mut clauses: Vec<String> = winners(outcomes)
         .into_iter()
         .map(|name| {
-            let mut where_ = Vec::new();
+            let mut places = Vec::new();
             let mut factors = Vec::new();
             let mut others: Vec<&str> = Vec::new();
             for (concurrency, outcome) in outcomes {
                 if let Outcome::Best { name: winner, factor, next } = outcome
                     && winner == name
                 {
-                    where_.push(*concurrency);
+                    places.push(*concurrency);
                     factors.push(*factor);
                     others.push(next);
                 }
             }
             others.dedup();
             let other = if let [other] = others[..] { other } else { "the next" };
-            let (by, at) = (range(&factors), place(&where_, all));
+            let (by, at) = (range(&factors), place(&places, all));
             match measure {
                 Measure::Throughput => format!("{name} is {by} times faster than {other} {at}"),
                 Measure::P99 => {
@@ -79,12 +79,12 @@ fn ties(outcomes: &Outcomes, all: &[u32], is_first: bool) -> Vec<String> {
     for (concurrency, outcome) in outcomes {
         let Outcome::Equal { names, is_all } = outcome else { continue };
         match ties.iter_mut().find(|(tied, every, _)| tied == names && every == is_all) {
-            Some((.., where_)) => where_.push(*concurrency),
+            Some((.., places)) => places.push(*concurrency),
             None => ties.push((names, *is_all, vec![*concurrency])),
         }
     }
-    let clause = |(names, is_all, where_): (&[String], bool, Vec<u32>)| {
-        let at = place(&where_, all);
+    let clause = |(names, is_all, places): (&[String], bool, Vec<u32>)| {
+        let at = place(&places, all);
         match (is_all, is_first) {
             (true, false) => format!("equal {at}"),
             (true, true) => format!("{} are equal within noise {at}", format::list(names)),

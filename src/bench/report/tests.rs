@@ -135,10 +135,11 @@ fn a_place_that_cannot_be_written_is_named() {
     assert!(why.contains("cannot write") && why.contains("report.html"), "{why}");
 }
 
-/// Leaves the pages where a person with a browser finds them.
+/// Leaves the pages where a person with a browser finds them: `target/debug/report-fixtures`.
 #[test]
 fn fixtures_can_be_looked_at() {
-    let dir = std::env::temp_dir().join("pontoon-report-fixtures");
+    let executable = std::env::current_exe().unwrap();
+    let dir = executable.parent().unwrap().with_file_name("report-fixtures");
     for (name, results) in fixtures::all() {
         let svg = dir.join(format!("{name}-svg"));
         fs::create_dir_all(&svg).unwrap();

@@ -3,8 +3,10 @@
 use super::*;
 
 fn config(args: &[&str]) -> Config {
-    let Action::Serve(config) = parse([&["pontoon"], args].concat(), []).unwrap();
-    *config
+    match parse([&["pontoon"], args].concat(), []).unwrap() {
+        Action::Serve(config) => *config,
+        action => panic!("no server: {action:?}"),
+    }
 }
 
 #[track_caller]

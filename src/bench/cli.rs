@@ -48,6 +48,9 @@ pub struct Compare {
     /// The later run
     #[arg(value_name = "B.json")]
     pub after: PathBuf,
+    /// Exit with 1 if any of Pontoon's modes, or any server, became slower
+    #[arg(long)]
+    pub fail_if_slower: bool,
 }
 
 /// The load on RESP servers.

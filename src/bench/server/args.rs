@@ -86,7 +86,7 @@ pub struct Server {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
 
-    /// Threads that load [default: one for each CPU]
+    /// Threads that load [default: half the CPUs, so that a server on this machine has the others]
     #[arg(long, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Option<u32>,

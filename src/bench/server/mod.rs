@@ -135,7 +135,7 @@ impl<'a> Run<'a> {
             humantime::format_duration(Duration::from_secs(planned.as_secs().max(1)))
         ));
         let values = Arc::new(Values::new(args.value_bytes as usize, args.seed));
-        let threads = args.threads.unwrap_or(machine::cpus() as u32);
+        let threads = args.threads.unwrap_or((machine::cpus() as u32 / 2).max(1));
         Self { args, cases, values, threads, targets: Vec::new(), progress, has_errors: false }
     }
 

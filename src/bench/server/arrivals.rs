@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
+use tokio::sync::Notify;
+
 use crate::bench::measure::Schedule;
 
 use super::timer::Timer;
@@ -19,6 +21,8 @@ pub(super) struct Arrivals {
     schedule: Schedule,
     end: Instant,
     state: Mutex<State>,
+    /// A connection became free where none was.
+    freed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -37,7 +41,7 @@ impl Arrivals {
     pub(super) fn new(schedule: Schedule, end: Instant, connections: usize) -> Arc<Self> {
         let wakers = (0..connections).map(|_| None).collect();
         let state = Mutex::new(State { wakers, ..State::default() });
-        Arc::new(Self { schedule, end, state })
+        Arc::new(Self { schedule, end, state, freed: Notify::new() })
     }
 
     /// Waits for an arrival for connection number `connection` and returns when it was due; `None`
@@ -57,6 +61,9 @@ impl Arrivals {
             let Some(waker) = state.wakers.get_mut(connection) else { return Poll::Ready(None) };
             // One that was woken for another reason is in the queue already.
             if waker.replace(cx.waker().clone()).is_none() {
+                if state.free.is_empty() {
+                    self.freed.notify_one();
+                }
                 state.free.push_back(connection);
             }
             Poll::Pending
@@ -68,9 +75,18 @@ impl Arrivals {
     /// connection was free for by then.
     pub(super) async fn dispatch(&self, timer: &mut Timer) -> Vec<Instant> {
         loop {
-            // What is due already goes to the connection that is free next, without being woken.
-            let next = self.state().next.max(self.schedule.due(Instant::now()));
-            timer.sleep_until(self.schedule.intended(next).min(self.end)).await;
+            let next = {
+                let state = self.state();
+                (!state.free.is_empty()).then(|| self.schedule.intended(state.next))
+            };
+            match next {
+                Some(due) => timer.sleep_until(due.min(self.end)).await,
+                // A connection that becomes free takes what is due without being woken.
+                None => tokio::select! {
+                    () = self.freed.notified() => {}
+                    () = timer.sleep_until(self.end) => {}
+                },
+            }
             if Instant::now() >= self.end {
                 return self.close();
             }

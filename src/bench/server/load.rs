@@ -187,7 +187,8 @@ fn outcome(
         notes.push(format!("{nulls} keys were no longer there: does the server evict keys?"));
     }
     let unsent = shared.unsent.load(Relaxed);
-    if unsent > 0 {
+    // A few arrive so shortly before the end that nobody could have sent them.
+    if unsent > (operations + errors) / 1000 {
         notes.push(format!(
             "{unsent} commands were never sent, as it did not keep up with --rate; they count in the \
              latencies as if answered at the end"

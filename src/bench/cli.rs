@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-pub use super::server::args::{Address, Server, Workload};
+pub use super::server::args::Server;
 
 /// `pontoon bench` with one of its commands, or with the flags of the matrix.
 #[derive(Debug, Clone, Args)]

@@ -5,6 +5,7 @@ use std::fmt;
 use clap::{Args, ValueEnum};
 
 use crate::bench::cli::Output;
+use crate::cli::parse_bytes;
 
 /// Commands that one connection may send at once: far more than any client does.
 const PIPELINE_MAX: u32 = 10_000;
@@ -13,7 +14,7 @@ const PIPELINE_MAX: u32 = 10_000;
 const CONNECTIONS_MAX: u32 = 60_000;
 
 /// What a string of Redis can hold.
-const VALUE_BYTES_MAX: u64 = 512 << 20;
+const VALUE_BYTES_MAX: usize = 512 << 20;
 
 /// The load on RESP servers.
 #[derive(Clone, Args)]
@@ -63,10 +64,9 @@ pub struct Server {
     #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub keys: u64,
 
-    /// Bytes of a value
-    #[arg(long, default_value_t = 100, value_name = "BYTES")]
-    #[arg(value_parser = clap::value_parser!(u64).range(0..=VALUE_BYTES_MAX))]
-    pub value_bytes: u64,
+    /// Bytes of a value, or as in 4kb, 1mb
+    #[arg(long, default_value = "100", value_name = "BYTES", value_parser = parse_value_bytes)]
+    pub value_bytes: usize,
 
     /// Seconds that each server is loaded for in each case and round
     #[arg(long, default_value_t = 1.0, value_name = "SECS", value_parser = parse_seconds)]
@@ -168,6 +168,13 @@ impl Workload {
     }
 }
 
+fn parse_value_bytes(text: &str) -> Result<usize, String> {
+    match parse_bytes(text)? {
+        bytes if bytes > VALUE_BYTES_MAX => Err("a string has 512mb at the most".into()),
+        bytes => Ok(bytes),
+    }
+}
+
 fn parse_seconds(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(seconds) if (0.01..=86_400.0).contains(&seconds) => Ok(seconds),
@@ -208,12 +215,14 @@ mod tests {
             "--workload=get,ping",
             "--concurrency=1,2",
             "--pipeline=3,4",
+            "--value-bytes=4kb",
         ]);
         let server = server.unwrap();
         let addr = |name: &str, place: &str| Address { name: name.into(), place: place.into() };
         assert_eq!(server.addr, [addr("a", "localhost:1"), addr("[::1]:2", "[::1]:2")]);
         assert_eq!(server.workload, [Workload::Get, Workload::Ping]);
         assert_eq!((server.connections, server.pipeline), (vec![1, 2], vec![3, 4]));
+        assert_eq!(server.value_bytes, 4096);
     }
 
     #[test]
@@ -240,6 +249,8 @@ mod tests {
             (["--connections=1,,2"], "--connections"),
             (["--pipeline=0"], "0"),
             (["--keys=0"], "0"),
+            (["--value-bytes=513mb"], "512mb"),
+            (["--value-bytes=1xb"], "units"),
             (["--seconds=0"], "expected seconds"),
             (["--seconds=NaN"], "expected seconds"),
             (["--rate=-1"], "expected commands"),

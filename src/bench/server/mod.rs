@@ -76,8 +76,11 @@ fn check(args: &Server) -> Result<(), String> {
         let name = &twice.name;
         return Err(format!("two servers are called {name}: name them with --addr NAME={name}"));
     }
+    if args.password.as_deref() == Some("") {
+        return Err("--password is empty: leave it out for no password".into());
+    }
     let most = cases(args).into_iter().map(|(workload, case)| {
-        let command = Requests::bytes_max(workload, args.value_bytes);
+        let command = Requests::bytes_max(workload, args.value_bytes as u64);
         u64::from(case.concurrency) * u64::from(case.pipeline) * command
     });
     if most.max().unwrap_or(0) > REQUEST_BYTES_MAX {
@@ -134,7 +137,7 @@ impl<'a> Run<'a> {
             args.addr.len(),
             humantime::format_duration(Duration::from_secs(planned.as_secs().max(1)))
         ));
-        let values = Arc::new(Values::new(args.value_bytes as usize, args.seed));
+        let values = Arc::new(Values::new(args.value_bytes, args.seed));
         let threads = args.threads.unwrap_or((machine::cpus() as u32 / 2).max(1));
         Self { args, cases, values, threads, targets: Vec::new(), progress, has_errors: false }
     }
@@ -173,7 +176,9 @@ impl<'a> Run<'a> {
         let mut results = Results {
             format: result::FORMAT,
             subject: Subject::Server,
-            command: command(std::env::args().skip(1)),
+            command: command(
+                std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()),
+            ),
             date: machine::date(),
             machine: machine::describe(None),
             versions: machine::versions(),
@@ -344,6 +349,12 @@ mod tests {
         let why = check(&parse(&["--addr=a=h:1", "--addr=a=h:2"])).unwrap_err();
         assert!(why.contains("two servers are called a"), "{why}");
         check(&parse(&["--addr=a=h:1", "--addr=b=h:1"])).unwrap();
+    }
+
+    #[test]
+    fn an_empty_password_is_refused() {
+        let why = check(&parse(&["--password="])).unwrap_err();
+        assert!(why.contains("--password is empty"), "{why}");
     }
 
     #[test]

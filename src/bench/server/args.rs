@@ -16,8 +16,22 @@ const CONNECTIONS_MAX: u32 = 60_000;
 /// What a string of Redis can hold.
 const VALUE_BYTES_MAX: usize = 512 << 20;
 
+const AFTER_HELP: &str = "\
+Servers take turns within each round of each case. Latency is that of a batch of --pipeline
+commands. CPU time, context switches and memory are those of the server, where it is reached over
+loopback and the system lets this process look into it.
+
+Exit codes: 0 after success, 1 if a server failed or a command did, 2 if the options make no sense.
+
+Examples:
+  pontoon bench server --addr pontoon=127.0.0.1:7000 --addr redis=127.0.0.1:6379
+      GET and SET from 1 to 10,000 connections, in about two minutes
+  pontoon bench server --addr pontoon=127.0.0.1:7000 --workload set --connections 1000 --rate 20000
+      Latency at 20,000 commands a second, stalls included";
+
 /// The load on RESP servers.
 #[derive(Clone, Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Server {
     /// A server to load, as NAME=HOST:PORT or HOST:PORT; several times for several servers, which
     /// take turns. The load writes the keys key:000000000000 and up (counter:… with incr) there

@@ -297,6 +297,8 @@ impl Thread<'_> {
             let mut recorder = self.recorder.caller(self.number);
             let open = callers.len() as u64 * u64::from(self.load.pipeline);
             (0..open).for_each(|_| recorder.error());
+            // They took this long at the least; left out, a server that hangs would seem fast.
+            (0..callers.len()).for_each(|_| recorder.latency(GRACE));
             let grace = GRACE.as_secs();
             self.shared.note_error(&format!("no reply within {grace} s after the end"));
             callers.shutdown().await;

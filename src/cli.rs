@@ -266,7 +266,7 @@ fn parse_positive(text: &str) -> Result<usize, String> {
 }
 
 /// A number of bytes with the units of `redis.conf`: `k` is 1000, `kb` is 1024, and so on.
-fn parse_bytes(text: &str) -> Result<usize, String> {
+pub(crate) fn parse_bytes(text: &str) -> Result<usize, String> {
     let digits_len = text.bytes().take_while(u8::is_ascii_digit).count();
     let (digits, unit) = text.split_at(digits_len);
     let factor: usize = match unit.to_ascii_lowercase().as_str() {

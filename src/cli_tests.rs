@@ -3,10 +3,10 @@
 use super::*;
 
 fn config(args: &[&str]) -> Config {
-    match parse([&["pontoon"], args].concat(), []).unwrap() {
-        Action::Serve(config) => *config,
-        action => panic!("no server: {action:?}"),
-    }
+    let Action::Serve(config) = parse([&["pontoon"], args].concat(), []).unwrap() else {
+        panic!("no server: {args:?}");
+    };
+    *config
 }
 
 #[track_caller]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+pub use super::server::args::Server;
+
 /// `pontoon bench` with one of its commands, or with the flags of the matrix.
 #[derive(Debug, Clone, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -24,7 +26,7 @@ pub enum Command {
     /// Say what changed between two runs saved with --json
     Compare(Compare),
     /// Load RESP servers (pontoon, Redis, Kvrocks) in turn and report as the matrix does
-    Server(Server),
+    Server(Box<Server>),
 }
 
 /// The matrix over engines, bridges, runtimes, workloads and concurrency.
@@ -51,14 +53,6 @@ pub struct Compare {
     /// Exit with 1 if any of Pontoon's modes, or any server, became slower
     #[arg(long)]
     pub fail_if_slower: bool,
-}
-
-/// The load on RESP servers.
-#[derive(Debug, Clone, Args)]
-pub struct Server {
-    #[command(flatten)]
-    /// Where the results go.
-    pub output: Output,
 }
 
 /// Where results go beside the table on stdout.

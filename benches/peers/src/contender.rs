@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::cli::Workload;
 use crate::load::{self, Load, Sample};
-use crate::subject::{PontoonStore, Subject, value};
+use crate::subject::{PontoonStore, Subject, VALUE_BYTES, value};
 
 /// The rows of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -56,40 +56,40 @@ impl Contender {
         match self {
             Contender::Direct => {
                 let calls = subject.calls(workload);
-                load::direct(load, |key| check(workload, calls.call(key)))
+                load::direct(load, |request| check(workload, calls.call(request)))
             }
             Contender::SpawnBlocking => {
                 let calls = subject.calls(workload);
-                load::concurrent(runtime, load, move |key| {
+                load::concurrent(runtime, load, move |request| {
                     let calls = calls.clone();
                     async move {
-                        let called = tokio::task::spawn_blocking(move || calls.call(key)).await;
+                        let called = tokio::task::spawn_blocking(move || calls.call(request)).await;
                         check(workload, called.unwrap());
                     }
                 })
             }
             Contender::Affinitypool => {
                 let (calls, pool) = (subject.calls(workload), subject.affinitypool.clone());
-                load::concurrent(runtime, load, move |key| {
+                load::concurrent(runtime, load, move |request| {
                     let (calls, pool) = (calls.clone(), pool.clone());
-                    async move { check(workload, pool.spawn(move || calls.call(key)).await) }
+                    async move { check(workload, pool.spawn(move || calls.call(request)).await) }
                 })
             }
             Contender::BlockingCrate => {
                 let calls = subject.calls(workload);
-                load::concurrent(runtime, load, move |key| {
+                load::concurrent(runtime, load, move |request| {
                     let calls = calls.clone();
-                    let called = blocking::unblock(move || calls.call(key));
+                    let called = blocking::unblock(move || calls.call(request));
                     async move { check(workload, called.await) }
                 })
             }
             Contender::Channel => {
                 let (calls, channel) = (subject.calls(workload), subject.channel.sender());
-                load::concurrent(runtime, load, move |key| {
+                load::concurrent(runtime, load, move |request| {
                     let (calls, channel) = (calls.clone(), channel.clone());
                     async move {
                         let (reply, called) = oneshot::channel();
-                        let job = Box::new(move || drop(reply.send(calls.call(key))));
+                        let job = Box::new(move || drop(reply.send(calls.call(request))));
                         channel.send_async(job).await.unwrap();
                         check(workload, called.await.unwrap());
                     }
@@ -99,19 +99,19 @@ impl Contender {
             Contender::PontoonBlocking => pontoon(&subject.blocking, runtime, workload, load),
             Contender::Fjall => {
                 let fjall = subject.fjall.clone().unwrap();
-                load::concurrent(runtime, load, move |key| {
+                load::concurrent(runtime, load, move |request| {
                     let fjall = fjall.clone();
                     async move {
-                        let call = move || fjall.call(workload, key);
+                        let call = move || fjall.call(workload, request);
                         check(workload, tokio::task::spawn_blocking(call).await.unwrap());
                     }
                 })
             }
             Contender::TokioRusqlite => {
                 let sqlite = subject.sqlite.clone().unwrap();
-                load::concurrent(runtime, load, move |key| {
+                load::concurrent(runtime, load, move |request| {
                     let sqlite = sqlite.clone();
-                    async move { check(workload, sqlite.call(workload, key).await) }
+                    async move { check(workload, sqlite.call(workload, request).await) }
                 })
             }
         }
@@ -121,16 +121,16 @@ impl Contender {
 fn pontoon(subject: &PontoonStore, runtime: &Runtime, workload: Workload, load: &Load) -> Sample {
     let keyspace = subject.keyspace.clone();
     let store = match workload {
-        Workload::Get | Workload::DurablePut => subject.store.clone(),
-        Workload::Put => subject.store.with_durability(Durability::Never),
+        Workload::Get | Workload::Put => subject.store.clone(),
+        Workload::DurablePut => subject.store.with_durability(Durability::Always),
     };
-    load::concurrent(runtime, load, move |key| {
+    load::concurrent(runtime, load, move |request| {
         let (store, keyspace) = (store.clone(), keyspace.clone());
         async move {
             let found = match workload {
-                Workload::Get => store.get(&keyspace, key).await.unwrap(),
+                Workload::Get => store.get(&keyspace, request.key).await.unwrap(),
                 Workload::Put | Workload::DurablePut => {
-                    store.put(&keyspace, key, value()).await.unwrap();
+                    store.put(&keyspace, request.key, value(request.nonce)).await.unwrap();
                     None
                 }
             };
@@ -141,5 +141,5 @@ fn pontoon(subject: &PontoonStore, runtime: &Runtime, workload: Workload, load: 
 
 /// A contender that is fast because it finds nothing is not fast.
 fn check(workload: Workload, found: Option<Bytes>) {
-    assert_eq!(found.map(|value| value.len()), (workload == Workload::Get).then(|| value().len()));
+    assert_eq!(found.map(|value| value.len()), (workload == Workload::Get).then_some(VALUE_BYTES));
 }

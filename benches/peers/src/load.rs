@@ -2,19 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use hdrhistogram::Histogram;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use tokio::runtime::Runtime;
 
-use crate::subject::{THREADS, key};
+use crate::subject::{Request, THREADS, key};
 
 /// What every contender of a cell is given.
 pub(crate) struct Load {
     pub(crate) callers: usize,
     pub(crate) seconds: f64,
     pub(crate) keys: u64,
+    /// Another in each round of each cell, so that no put writes what is there already.
+    pub(crate) seed: u64,
 }
 
 /// What one contender did in one round.
@@ -31,19 +32,19 @@ pub(crate) struct Sample {
 /// slow ones would be missing from the percentiles.
 pub(crate) fn concurrent<F, Fut>(runtime: &Runtime, load: &Load, call: F) -> Sample
 where
-    F: Fn(Bytes) -> Fut + Clone + Send + 'static,
+    F: Fn(Request) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = ()> + Send,
 {
     let clock = Clock::start(load);
     let latencies = runtime.block_on(async {
         let tasks: Vec<_> = (0..load.callers)
             .map(|caller| {
-                let (call, mut random) = (call.clone(), Random::of(caller, load.keys));
+                let (call, mut random) = (call.clone(), Random::of(caller, load));
                 tokio::spawn(async move {
                     let mut latencies = Vec::new();
                     loop {
                         let sent = Instant::now();
-                        call(random.key()).await;
+                        call(random.request()).await;
                         let answered = Instant::now();
                         latencies.push(nanos(answered - sent));
                         if answered >= clock.deadline {
@@ -63,17 +64,17 @@ where
 }
 
 /// Callers that are plain threads, as many as the pools have.
-pub(crate) fn direct(load: &Load, call: impl Fn(Bytes) + Sync) -> Sample {
+pub(crate) fn direct(load: &Load, call: impl Fn(Request) + Sync) -> Sample {
     let clock = Clock::start(load);
     let latencies: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|caller| {
-                let (call, mut random) = (&call, Random::of(caller, load.keys));
+                let (call, mut random) = (&call, Random::of(caller, load));
                 scope.spawn(move || {
                     let mut latencies = Vec::new();
                     loop {
                         let sent = Instant::now();
-                        call(random.key());
+                        call(random.request());
                         let answered = Instant::now();
                         latencies.push(nanos(answered - sent));
                         if answered >= clock.deadline {
@@ -128,23 +129,24 @@ fn cpu_time() -> Duration {
     Duration::from_micros(micros(usage.user_time()) + micros(usage.system_time()))
 }
 
-/// The keys of one caller: the same for every contender.
+/// The requests of one caller: the same for every contender.
 struct Random {
     state: u64,
     keys: u64,
 }
 
 impl Random {
-    fn of(caller: usize, keys: u64) -> Self {
-        // Callers whose states are neighbours begin with neighbouring keys, which a hash prevents.
-        let state = (caller as u64 + 1).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        Self { state, keys }
+    fn of(caller: usize, load: &Load) -> Self {
+        // The generator must not begin at 0, and from neighbours it begins with neighbouring keys, which
+        // the multiplication prevents.
+        let state = ((load.seed << 32) + caller as u64 + 1).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        Self { state, keys: load.keys }
     }
 
-    fn key(&mut self) -> Bytes {
+    fn request(&mut self) -> Request {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
         self.state ^= self.state << 17;
-        key(self.state % self.keys)
+        Request { key: key(self.state % self.keys), nonce: self.state }
     }
 }

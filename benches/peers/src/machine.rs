@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::cli::{Args, Workload};
-use crate::subject::THREADS;
+use crate::subject::{THREADS, VALUE_BYTES};
 
 const FSYNCS: usize = 200;
 
@@ -23,7 +23,7 @@ pub(crate) fn describe(out: &mut impl Write, args: &Args, dir: &Path) -> io::Res
     )?;
     writeln!(
         out,
-        "{} keys, 100-byte values, {} rounds of {} s in turn, {THREADS} threads in each pool, closed loop",
+        "{} keys, {VALUE_BYTES}-byte values, {} rounds of {} s in turn, {THREADS} threads in each pool, closed loop",
         args.keys, args.rounds, args.seconds
     )?;
     if args.workload.contains(&Workload::DurablePut) {

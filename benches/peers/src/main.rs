@@ -82,6 +82,7 @@ fn run(args: &Args) -> io::Result<()> {
 /// All cells of one engine on one runtime. Contenders take turns within a round, so that a machine that
 /// slows down slows all of them.
 fn measure(args: &Args, kind: EngineKind, flavor: Flavor, dir: &Path, cells: &mut Vec<Cell>) {
+    let mut seed = 0;
     let runtime = flavor.build();
     let subject = runtime.block_on(Subject::open(kind, dir, args.keys, &args.contenders));
     for workload in args.workload.iter().copied().filter(|workload| workload.suits(kind)) {
@@ -93,10 +94,11 @@ fn measure(args: &Args, kind: EngineKind, flavor: Flavor, dir: &Path, cells: &mu
                 flavor.name(),
                 workload.name()
             );
-            let load = Load { callers, seconds: args.seconds, keys: args.keys };
             let contenders = args.contenders.iter().filter(|contender| contender.suits(kind));
             let mut rows: Vec<Row> = contenders.map(|&contender| Row::new(contender)).collect();
             for _ in 0..args.rounds {
+                seed += 1;
+                let load = Load { callers, seconds: args.seconds, keys: args.keys, seed };
                 for row in &mut rows {
                     runtime.block_on(subject.prepare(workload));
                     row.samples.push(row.contender.measure(&runtime, &subject, workload, &load));

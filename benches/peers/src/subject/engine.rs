@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use pontoon_storage::engine::{Changes, Engine, KeyspaceChanges, Snapshot};
 use pontoon_storage::{
-    Bridge, EngineKind, EngineStats, Keyspace, KeyspaceId, Options, Result, Store, WriteBatch,
+    Bridge, Durability, EngineKind, EngineStats, Keyspace, KeyspaceId, Options, Result, Store,
+    WriteBatch,
 };
 
-use super::{CACHE_BYTES, KEYS_PER_BATCH, THREADS, key, value};
+use super::{CACHE_BYTES, KEYS_PER_BATCH, Request, THREADS, key, value};
 use crate::cli::Workload;
 
 /// A store in one bridge mode.
@@ -34,7 +35,9 @@ pub(super) async fn open(
         *slot.lock().unwrap() = Some(engine.clone());
         Ok(Box::new(engine) as Box<dyn Engine>)
     };
+    // The store's own durability is the least that its writes get; a handle may ask for more.
     let options = Options::new(dir)
+        .durability(Durability::Never)
         .read_threads_max(THREADS)
         .engine_cache_bytes(CACHE_BYTES)
         .custom_engine(kind.name(), Arc::new(make));
@@ -47,10 +50,11 @@ pub(super) async fn open(
     for first in (0..keys).step_by(KEYS_PER_BATCH as usize) {
         let mut batch = WriteBatch::new();
         for n in first..keys.min(first + KEYS_PER_BATCH) {
-            batch.put(&keyspace, key(n), value());
+            batch.put(&keyspace, key(n), value(n));
         }
         store.write(batch).await.unwrap();
     }
+    store.sync().await.unwrap();
     // Into the cache.
     for first in (0..keys).step_by(KEYS_PER_BATCH as usize) {
         let batch = (first..keys.min(first + KEYS_PER_BATCH)).map(key);
@@ -84,14 +88,14 @@ impl Calls {
     }
 
     /// Blocks. What was found, if it was a get.
-    pub(crate) fn call(&self, key: Bytes) -> Option<Bytes> {
+    pub(crate) fn call(&self, request: Request) -> Option<Bytes> {
         if let Some(snapshot) = &self.snapshot {
-            return snapshot.get(self.id, &key).unwrap();
+            return snapshot.get(self.id, &request.key).unwrap();
         }
         let changes = KeyspaceChanges {
             keyspace: self.id,
             ranges: BTreeMap::new(),
-            writes: BTreeMap::from([(key, Some(value()))]),
+            writes: BTreeMap::from([(request.key, Some(value(request.nonce)))]),
         };
         let durable = self.workload == Workload::DurablePut;
         self.engine.apply(&Changes { keyspaces: vec![changes] }, durable).unwrap();

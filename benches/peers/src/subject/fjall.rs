@@ -5,7 +5,7 @@ use std::path::Path;
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::{CACHE_BYTES, key, value};
+use super::{CACHE_BYTES, Request, key, value};
 use crate::cli::Workload;
 
 #[derive(Clone)]
@@ -20,21 +20,21 @@ impl Fjall {
         let database = Database::builder(dir).cache_size(CACHE_BYTES as u64).open().unwrap();
         let keyspace = database.keyspace("bench", KeyspaceCreateOptions::default).unwrap();
         let fjall = Self { database, keyspace };
-        (0..keys).for_each(|n| fjall.insert(&key(n)));
+        (0..keys).for_each(|n| fjall.insert(Request { key: key(n), nonce: n }));
         fjall.sync();
         fjall
     }
 
     /// Blocks. What was found, if it was a get.
-    pub(crate) fn call(&self, workload: Workload, key: Bytes) -> Option<Bytes> {
+    pub(crate) fn call(&self, workload: Workload, request: Request) -> Option<Bytes> {
         match workload {
             Workload::Get => {
-                let found = self.keyspace.get(key).unwrap();
+                let found = self.keyspace.get(request.key).unwrap();
                 return found.map(|value| Bytes::copy_from_slice(&value));
             }
-            Workload::Put => self.insert(&key),
+            Workload::Put => self.insert(request),
             Workload::DurablePut => {
-                self.insert(&key);
+                self.insert(request);
                 self.sync();
             }
         }
@@ -45,7 +45,7 @@ impl Fjall {
         self.database.persist(PersistMode::SyncAll).unwrap();
     }
 
-    fn insert(&self, key: &[u8]) {
-        self.keyspace.insert(key, &value()[..]).unwrap();
+    fn insert(&self, request: Request) {
+        self.keyspace.insert(&request.key[..], &value(request.nonce)[..]).unwrap();
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use pontoon_storage::engine::Engine;
 use pontoon_storage::{Bridge, EngineKind, KeyspaceId};
 
 use crate::cli::Workload;
@@ -21,6 +22,8 @@ pub(crate) use engine::PontoonStore;
 /// crate blocking start as many as they like, which is how they are used.
 pub(crate) const THREADS: usize = 2;
 
+pub(crate) const VALUE_BYTES: usize = 100;
+
 /// Cache of every store: more than the data.
 const CACHE_BYTES: usize = 512 << 20;
 
@@ -31,8 +34,19 @@ pub(crate) fn key(n: u64) -> Bytes {
     Bytes::copy_from_slice(&n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes())
 }
 
-pub(crate) fn value() -> Bytes {
-    Bytes::from_static(&[b'v'; 100])
+/// 100 bytes. Never the same for two `nonce`s: SQLite does not write a page whose bytes stay the same, nor
+/// sync for it.
+pub(crate) fn value(nonce: u64) -> Bytes {
+    let mut bytes = vec![b'v'; VALUE_BYTES];
+    bytes[..8].copy_from_slice(&nonce.to_le_bytes());
+    bytes.into()
+}
+
+/// What one call is about.
+pub(crate) struct Request {
+    pub(crate) key: Bytes,
+    /// For [`value`], which only a put has to make.
+    pub(crate) nonce: u64,
 }
 
 /// See the module.
@@ -96,9 +110,11 @@ impl Subject {
     /// Writes out what `workload` left in memory.
     pub(crate) async fn settle(&self, workload: Workload) {
         if workload == Workload::Put {
-            // Through the stores, since theirs are the engines.
             self.pool.store.sync().await.unwrap();
             self.blocking.store.sync().await.unwrap();
+            // The store knows nothing of what others wrote to its engine, and has nothing to sync.
+            let engine = self.engine.clone();
+            tokio::task::spawn_blocking(move || engine.sync()).await.unwrap().unwrap();
             if let Some(fjall) = &self.fjall {
                 fjall.sync();
             }

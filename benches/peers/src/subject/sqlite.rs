@@ -5,7 +5,7 @@ use std::path::Path;
 use bytes::Bytes;
 use tokio_rusqlite::{Connection, OptionalExtension, params, rusqlite};
 
-use super::{CACHE_BYTES, key, value};
+use super::{CACHE_BYTES, Request, key, value};
 use crate::cli::Workload;
 
 const GET: &str = "SELECT value FROM bench WHERE key = ?1";
@@ -28,7 +28,7 @@ impl Sqlite {
             )?;
             let transaction = connection.transaction()?;
             for n in 0..keys {
-                transaction.prepare_cached(PUT)?.execute(params![&key(n)[..], &value()[..]])?;
+                transaction.prepare_cached(PUT)?.execute(params![&key(n)[..], &value(n)[..]])?;
             }
             transaction.commit()
         };
@@ -47,14 +47,16 @@ impl Sqlite {
     }
 
     /// What was found, if it was a get. A put is a transaction of its own.
-    pub(crate) async fn call(&self, workload: Workload, key: Bytes) -> Option<Bytes> {
+    pub(crate) async fn call(&self, workload: Workload, request: Request) -> Option<Bytes> {
         let call = move |connection: &mut rusqlite::Connection| match workload {
             Workload::Get => connection
                 .prepare_cached(GET)?
-                .query_row([&key[..]], |row| row.get::<_, Vec<u8>>(0))
+                .query_row([&request.key[..]], |row| row.get::<_, Vec<u8>>(0))
                 .optional(),
             Workload::Put | Workload::DurablePut => {
-                connection.prepare_cached(PUT)?.execute(params![&key[..], &value()[..]])?;
+                connection
+                    .prepare_cached(PUT)?
+                    .execute(params![&request.key[..], &value(request.nonce)[..]])?;
                 Ok(None)
             }
         };

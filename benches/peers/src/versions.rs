@@ -24,7 +24,7 @@ const ROCKSDB_PACKAGES: [&str; 2] = ["rocksdb", "librocksdb-sys"];
 
 pub(crate) fn describe(out: &mut impl Write, args: &Args) -> io::Result<()> {
     let mut packages = PACKAGES.to_vec();
-    if args.engine.iter().any(|engine| *engine == EngineKind::Rocksdb) {
+    if args.engine.contains(&EngineKind::Rocksdb) {
         packages.extend(ROCKSDB_PACKAGES);
     }
     let mut versions: Vec<_> =

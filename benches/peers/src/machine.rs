@@ -23,10 +23,12 @@ pub(crate) fn describe(out: &mut impl Write, args: &Args, dir: &Path) -> io::Res
     )?;
     writeln!(
         out,
-        "{} keys, {VALUE_BYTES}-byte values, {} rounds of {} s in turn, {THREADS} threads in each pool, closed loop",
-        args.keys, args.rounds, args.seconds
+        "{} keys, {VALUE_BYTES}-byte values, rounds of {} s in turn: {}, {THREADS} threads in each pool, closed loop",
+        args.keys, args.seconds, args.rounds
     )?;
-    if args.workload.contains(&Workload::DurablePut) {
+    let is_durable = args.workload.contains(&Workload::DurablePut)
+        && args.engine.iter().any(|engine| engine.is_persistent());
+    if is_durable {
         writeln!(out, "fdatasync of 4 KiB: median {:.2?}", fdatasync_time(dir)?)?;
     }
     Ok(())

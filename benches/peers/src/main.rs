@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         // Whoever read the results has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "pontoon-peers: {error}");
+            note(&format!("pontoon-peers: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -85,15 +85,21 @@ fn measure(args: &Args, kind: EngineKind, flavor: Flavor, dir: &Path, cells: &mu
     let mut seed = 0;
     let runtime = flavor.build();
     let subject = runtime.block_on(Subject::open(kind, dir, args.keys, &args.contenders));
-    for workload in args.workload.iter().copied().filter(|workload| workload.suits(kind)) {
+    for contender in args.contenders.iter().filter(|contender| !contender.suits(kind)) {
+        note(&format!("{}: without {}, which writes files", kind.name(), contender.name()));
+    }
+    for &workload in &args.workload {
+        if !workload.suits(kind) {
+            note(&format!("{}: no {}, as nothing is durable there", kind.name(), workload.name()));
+            continue;
+        }
         for &callers in &args.concurrency {
-            let _ = writeln!(
-                io::stderr(),
-                "{}, {}, {}, {callers} callers",
+            note(&format!(
+                "{}, {}, {}, callers: {callers}",
                 kind.name(),
                 flavor.name(),
                 workload.name()
-            );
+            ));
             let contenders = args.contenders.iter().filter(|contender| contender.suits(kind));
             let mut rows: Vec<Row> = contenders.map(|&contender| Row::new(contender)).collect();
             for _ in 0..args.rounds {
@@ -110,4 +116,9 @@ fn measure(args: &Args, kind: EngineKind, flavor: Flavor, dir: &Path, cells: &mu
         }
     }
     runtime.block_on(subject.close());
+}
+
+/// What is not a result goes to stderr; that nobody reads it is no reason to stop.
+fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }

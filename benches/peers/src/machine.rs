@@ -23,8 +23,8 @@ pub(crate) fn describe(out: &mut impl Write, args: &Args, dir: &Path) -> io::Res
     )?;
     writeln!(
         out,
-        "{} keys, {VALUE_BYTES}-byte values, rounds of {} s in turn: {}, {THREADS} threads in each pool, closed loop",
-        args.keys, args.seconds, args.rounds
+        "{} keys, {VALUE_BYTES}-byte values; rounds: {} of {} s, in turn; {THREADS} threads in each pool; closed loop",
+        args.keys, args.rounds, args.seconds
     )?;
     let is_durable = args.workload.contains(&Workload::DurablePut)
         && args.engine.iter().any(|engine| engine.is_persistent());

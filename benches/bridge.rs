@@ -54,7 +54,14 @@ impl Args {
             dir: None,
             engines: EngineKind::AVAILABLE.iter().copied().filter(|e| e.is_persistent()).collect(),
         };
-        let mut given = std::env::args().skip(1).filter(|arg| arg != "--bench");
+        let mut given: Vec<String> = std::env::args().skip(1).collect();
+        // `cargo test --benches` leaves `--bench` out, and like `cargo bench -- --test` asks only whether
+        // all of it runs.
+        if !given.iter().any(|arg| arg == "--bench") || given.iter().any(|arg| arg == "--test") {
+            (args.callers, args.seconds, args.rounds, args.keys) = (16, 0.01, 1, 1_000);
+        }
+        given.retain(|arg| arg != "--bench" && arg != "--test");
+        let mut given = given.into_iter();
         while let Some(flag) = given.next() {
             let value = given.next().unwrap_or_else(|| panic!("{flag} needs a value"));
             match flag.as_str() {

@@ -91,7 +91,13 @@ async fn measure(dir: &Path, megabytes: u64, commits: u64) {
 
 fn main() {
     let (mut megabytes, mut commits, mut parent) = (vec![64, 512], 200, std::env::temp_dir());
-    let mut given = std::env::args().skip(1).filter(|arg| arg != "--bench");
+    let mut given: Vec<String> = std::env::args().skip(1).collect();
+    // As in `benches/bridge.rs`: does all of it run?
+    if !given.iter().any(|arg| arg == "--bench") || given.iter().any(|arg| arg == "--test") {
+        (megabytes, commits) = (vec![1], 2);
+    }
+    given.retain(|arg| arg != "--bench" && arg != "--test");
+    let mut given = given.into_iter();
     while let Some(flag) = given.next() {
         let value = given.next().unwrap_or_else(|| panic!("{flag} needs a value"));
         match flag.as_str() {

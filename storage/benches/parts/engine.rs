@@ -1,0 +1,165 @@
+//! What each engine costs alone, called directly on the thread of the bench: 100,000 keys in its cache,
+//! no fsync (the disk's part is not the engine's).
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput};
+use futures::executor::block_on;
+use pontoon_storage::engine::{Changes, Engine, KeyspaceChanges, Snapshot};
+use pontoon_storage::{
+    EngineKind, EngineStats, KeyRange, KeyspaceId, Options, PageLimit, Result, Store,
+};
+
+use crate::data::{Random, fill, key, value};
+
+const KEYS: u64 = 100_000;
+const CACHE_BYTES: usize = 512 << 20;
+const BATCH: usize = 64;
+const SCANNED: usize = 100;
+
+/// Batches that are applied between two syncs, which are not timed: an engine that is never told to sync
+/// keeps everything that the batches replaced.
+const APPLIED_PER_SYNC: u64 = 1_000;
+
+pub(crate) fn calls(c: &mut Criterion) {
+    for &kind in EngineKind::AVAILABLE {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, engine, id) = open(kind, dir.path());
+        let mut group = c.benchmark_group(format!("engine/{}", kind.name()));
+        reads(&mut group, &engine, id);
+        writes(&mut group, &engine, id);
+        group.finish();
+        drop(engine);
+        block_on(store.close()).unwrap();
+    }
+}
+
+/// A store that stays idle and its engine, filled and synced. An engine is opened by its store, which alone
+/// can name keyspaces.
+fn open(kind: EngineKind, dir: &Path) -> (Store, Shared, KeyspaceId) {
+    let opened: Arc<Mutex<Option<Shared>>> = Arc::default();
+    let slot = Arc::clone(&opened);
+    let make = move |dir: &Path, options: &_, names| {
+        let engine = Shared(Arc::from(kind.open(dir, options, names)?));
+        *slot.lock().unwrap() = Some(engine.clone());
+        Ok(Box::new(engine) as Box<dyn Engine>)
+    };
+    let options = Options::new(dir.join("store"))
+        .engine_cache_bytes(CACHE_BYTES)
+        .custom_engine(kind.name(), Arc::new(make));
+    let store = block_on(Store::open(options)).unwrap();
+    let keyspace = block_on(fill(&store, KEYS));
+    let engine = opened.lock().unwrap().take().unwrap();
+    (store, engine, keyspace.id())
+}
+
+fn reads(group: &mut BenchmarkGroup<'_, WallTime>, engine: &Shared, id: KeyspaceId) {
+    let mut random = Random::default();
+    group.bench_function("snapshot", |b| b.iter(|| engine.snapshot().unwrap()));
+    let snapshot = engine.snapshot().unwrap();
+    group.bench_function("get", |b| {
+        b.iter(|| {
+            let found = snapshot.get(id, &key(random.next() % KEYS)).unwrap();
+            assert!(found.is_some());
+        });
+    });
+    group.bench_function("get_missing", |b| {
+        b.iter(|| {
+            let found = snapshot.get(id, &key(KEYS + random.next() % KEYS)).unwrap();
+            assert!(found.is_none());
+        });
+    });
+    group.throughput(Throughput::Elements(SCANNED as u64));
+    group.bench_function("scan_100", |b| {
+        let limit = PageLimit { entries: SCANNED, bytes: usize::MAX };
+        // Below the highest key by enough that there are as many behind it.
+        b.iter(|| {
+            let start = Bytes::copy_from_slice(&(random.next() >> 1).to_be_bytes());
+            let page = snapshot.page(id, &KeyRange::from(start..), false, limit).unwrap();
+            assert_eq!(black_box(page).entries.len(), SCANNED);
+        });
+    });
+    drop(snapshot);
+    // The newest values, with no snapshot held.
+    group.throughput(Throughput::Elements(BATCH as u64));
+    group.bench_function("get_many_64", |b| {
+        b.iter(|| {
+            let keys: Vec<_> = (0..BATCH).map(|_| key(random.next() % KEYS)).collect();
+            let keys: Vec<_> = keys.iter().map(|key| (id, &key[..])).collect();
+            let found = engine.get_many(&keys);
+            assert!(found.into_iter().all(|got| got.unwrap().is_some()));
+        });
+    });
+}
+
+fn writes(group: &mut BenchmarkGroup<'_, WallTime>, engine: &Shared, id: KeyspaceId) {
+    let mut random = Random::default();
+    for writes in [1, BATCH] {
+        group.throughput(Throughput::Elements(writes as u64));
+        group.bench_function(format!("apply_{writes}"), |b| {
+            b.iter_custom(|iterations| {
+                let mut taken = Duration::ZERO;
+                for n in 0..iterations {
+                    let changes = puts(id, writes, &mut random);
+                    let begun = Instant::now();
+                    engine.apply(&changes, false).unwrap();
+                    taken += begun.elapsed();
+                    if n % APPLIED_PER_SYNC == 0 {
+                        engine.sync().unwrap();
+                    }
+                }
+                taken
+            });
+        });
+    }
+    engine.sync().unwrap();
+}
+
+fn puts(id: KeyspaceId, writes: usize, random: &mut Random) -> Changes {
+    let writes: BTreeMap<_, _> =
+        (0..writes).map(|_| (key(random.next() % KEYS), Some(value()))).collect();
+    Changes { keyspaces: vec![KeyspaceChanges { keyspace: id, ranges: BTreeMap::new(), writes }] }
+}
+
+/// The engine of a store, for calls beside it.
+#[derive(Clone)]
+struct Shared(Arc<dyn Engine>);
+
+impl Engine for Shared {
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
+        self.0.snapshot()
+    }
+    fn get_many(&self, keys: &[(KeyspaceId, &[u8])]) -> Vec<Result<Option<Bytes>>> {
+        self.0.get_many(keys)
+    }
+    fn apply(&self, changes: &Changes, sync: bool) -> Result<()> {
+        self.0.apply(changes, sync)
+    }
+    fn sync(&self) -> Result<()> {
+        self.0.sync()
+    }
+    fn drop_keyspace(&self, keyspace: KeyspaceId) -> Result<bool> {
+        self.0.drop_keyspace(keyspace)
+    }
+    fn keyspaces(&self) -> Result<Vec<String>> {
+        self.0.keyspaces()
+    }
+    fn checkpoint(&self, into: &Path) -> Result<()> {
+        self.0.checkpoint(into)
+    }
+    fn stats(&self) -> Result<EngineStats> {
+        self.0.stats()
+    }
+    fn unsynced_dies_with_process(&self) -> bool {
+        self.0.unsynced_dies_with_process()
+    }
+    fn close(&self) -> Result<()> {
+        self.0.close()
+    }
+}

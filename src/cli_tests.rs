@@ -3,7 +3,9 @@
 use super::*;
 
 fn config(args: &[&str]) -> Config {
-    let Action::Serve(config) = parse([&["pontoon"], args].concat(), []).unwrap();
+    let Action::Serve(config) = parse([&["pontoon"], args].concat(), []).unwrap() else {
+        panic!("no server: {args:?}");
+    };
     *config
 }
 

@@ -11,8 +11,12 @@ pub mod cli;
 pub mod result;
 
 mod compare;
+mod machine;
 mod matrix;
+mod measure;
+mod output;
 mod probes;
+mod progress;
 mod report;
 mod server;
 mod table;

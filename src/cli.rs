@@ -39,7 +39,10 @@ pub fn parse(
         .map_err(|why| Cli::command().error(ErrorKind::UnknownArgument, why))?;
     let serve = match cli.command {
         Some(Command::Serve(serve)) => serve,
-        Some(Command::Bench(bench)) => return Ok(Action::Bench(bench)),
+        Some(Command::Bench(bench)) => {
+            let conflict = |why| Cli::command().error(ErrorKind::ArgumentConflict, why);
+            return bench.check().map_err(conflict).map(|()| Action::Bench(bench));
+        }
         None => cli.serve,
     };
     let config = serve.into_config().map_err(|(kind, why)| Cli::command().error(kind, why))?;
@@ -237,7 +240,7 @@ fn parse_bind(text: &str) -> Result<BindList, String> {
     if addresses.is_empty() { Err("no address".into()) } else { Ok(BindList(addresses)) }
 }
 
-fn parse_engine(text: &str) -> Result<EngineKind, String> {
+pub(crate) fn parse_engine(text: &str) -> Result<EngineKind, String> {
     let all = [EngineKind::Memory, EngineKind::Redb, EngineKind::Rocksdb];
     let Some(kind) = all.into_iter().find(|kind| kind.name() == text) else {
         return Err("the engines are redb, rocksdb and memory".into());
@@ -250,7 +253,7 @@ fn parse_engine(text: &str) -> Result<EngineKind, String> {
     Ok(kind)
 }
 
-fn parse_positive(text: &str) -> Result<usize, String> {
+pub(crate) fn parse_positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("at least 1 is needed".into()),
         Ok(number) => Ok(number),
@@ -259,7 +262,7 @@ fn parse_positive(text: &str) -> Result<usize, String> {
 }
 
 /// A number of bytes with the units of `redis.conf`: `k` is 1000, `kb` is 1024, and so on.
-fn parse_bytes(text: &str) -> Result<usize, String> {
+pub(crate) fn parse_bytes(text: &str) -> Result<usize, String> {
     let digits_len = text.bytes().take_while(u8::is_ascii_digit).count();
     let (digits, unit) = text.split_at(digits_len);
     let factor: usize = match unit.to_ascii_lowercase().as_str() {

@@ -1,4 +1,4 @@
-//! To be written.
+//! `pontoon bench probes`.
 
 use std::process::ExitCode;
 

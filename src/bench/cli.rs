@@ -10,8 +10,8 @@ use crate::cli::{parse_bytes, parse_positive};
 use crate::config::DurabilityChoice;
 
 const AFTER_HELP: &str = "\
-Without a command, a matrix: every contender (a --bridge on a --runtime) does every --workload at every
---concurrency, in turn, for some rounds. Progress goes to stderr, a table of the results to stdout.
+Without a command, a matrix: every contender (a --bridge on a --runtime) does every --workload
+at every --concurrency, in turn, for some rounds. Progress goes to stderr, the results to stdout.
 
 Exit codes: 0 after success, 1 after an error, 2 if the options make no sense.
 

@@ -43,7 +43,7 @@ pub(super) fn versions() -> Vec<(String, String)> {
 
 /// The command that repeats this run, quoted where a shell needs it.
 pub(super) fn command() -> String {
-    let args = std::env::args().skip(1).map(|arg| quoted(&arg));
+    let args = std::env::args_os().skip(1).map(|arg| quoted(&arg.to_string_lossy()));
     std::iter::once("pontoon".to_owned()).chain(args).collect::<Vec<_>>().join(" ")
 }
 
@@ -136,7 +136,7 @@ mod tests {
             23 22 0:21 / /mnt rw - tmpfs tmpfs rw\n\
             24 23 0:22 / /mnt/a\\040b rw - xfs /dev/vdb rw\n";
         let of = |dir: &str| file_system_of(mountinfo, Path::new(dir));
-        assert_eq!(of("/home/me").as_deref(), Some("ext4"));
+        assert_eq!(of("/srv/data").as_deref(), Some("ext4"));
         assert_eq!(of("/mnt/x").as_deref(), Some("tmpfs"));
         assert_eq!(of("/mnt/a b/c").as_deref(), Some("xfs"));
         assert_eq!(of("/mntx").as_deref(), Some("ext4"));

@@ -33,7 +33,7 @@ const CURVE: [f64; 21] = [
 
 /// Takes the latencies and the outcomes of one sample from many callers at once.
 ///
-/// Histograms are shared by callers, since one takes up to 200 KiB and there may be 10,000 callers.
+/// Histograms are shared by callers, since one takes 270 KiB and there may be 10,000 callers.
 #[derive(Debug)]
 pub(super) struct Recorder {
     shards: Vec<Mutex<Histogram<u64>>>,

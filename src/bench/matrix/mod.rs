@@ -5,22 +5,22 @@
 //! how they call it.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
 use pontoon_storage::{Durability, EngineKind};
 use tempfile::TempDir;
 
-use super::choice::{Mode, Named, Workload};
+use super::choice::{Named, Workload};
 use super::cli::Matrix;
 use super::progress::Progress;
-use super::result::{Cell, FORMAT, Load, Results, Sample, Subject};
-use super::{machine, output, table};
+use super::result::{Cell, FORMAT, Load, Results, Subject};
+use super::{machine, output};
 use crate::config::DurabilityChoice;
 
 mod caller;
 mod data;
+mod describe;
 mod keys;
 mod load;
 mod plan;
@@ -28,8 +28,9 @@ mod sample;
 mod shared;
 
 use data::{Data, Filling};
+use describe::Disk;
 use plan::{Case, Plan};
-use sample::{EVICTION_PERIOD, Job, Settings};
+use sample::{Job, Settings};
 
 /// Memory for the engine's read cache when `--cache-bytes` does not say otherwise.
 const CACHE_BYTES: usize = 128 << 20;
@@ -47,7 +48,7 @@ pub(super) fn run(args: &Matrix) -> Result<ExitCode, String> {
     let persistent = plan.cases.iter().any(|case| case.engine.is_persistent());
     let machine = machine::describe(persistent.then(|| dir.path()));
     let date = machine::date();
-    announce(&plan, dir.path(), machine.file_system.as_deref());
+    describe::announce(&plan, dir.path(), machine.file_system.as_deref());
     let mut matrix = Running::start(args, plan, dir.path());
     matrix.run()?;
     let Running { plan, cells, notes, failed, .. } = matrix;
@@ -56,7 +57,7 @@ pub(super) fn run(args: &Matrix) -> Result<ExitCode, String> {
         Some(rate_per_sec) => Load::Open { rate_per_sec },
         None => Load::Closed,
     };
-    let mut settings = settings(args, &plan);
+    let mut settings = describe::settings(args, &plan);
     settings.extend(notes);
     let results = Results {
         format: FORMAT,
@@ -69,7 +70,7 @@ pub(super) fn run(args: &Matrix) -> Result<ExitCode, String> {
         load,
         cells: cells.into_iter().filter(|cell| !cell.samples.is_empty()).collect(),
     };
-    output::print(&text(&results))?;
+    output::print(&describe::text(&results))?;
     args.output.write(&results)?;
     if failed {
         return Err("something failed: see the lines that begin with \"failed\"".into());
@@ -183,38 +184,6 @@ impl<'a> Running<'a> {
     }
 }
 
-/// What was read from the disk while reads were to go there.
-#[derive(Debug, Default)]
-struct Disk {
-    bytes: u64,
-    operations: u64,
-}
-
-impl Disk {
-    fn add(&mut self, sample: &Sample, bytes: Option<u64>) {
-        if let Some(bytes) = bytes {
-            self.bytes += bytes;
-            self.operations += sample.operations;
-        }
-    }
-
-    fn describe(&self, engine: EngineKind, cache_bytes: usize) -> String {
-        let read = if self.operations == 0 {
-            "the system does not say how much was read from the disk".into()
-        } else {
-            let kib = self.bytes as f64 / 1024.0 / self.operations as f64;
-            format!("{kib:.1} KiB per operation were read from the disk")
-        };
-        format!(
-            "on {}, {read}; the engine's cache was {} KiB, and the system was asked every {} ms to \
-             forget the files; what the device or a hypervisor holds in memory is beyond that",
-            name(engine),
-            cache_bytes / 1024,
-            EVICTION_PERIOD.as_millis()
-        )
-    }
-}
-
 fn title(case: &Case, contender: &str) -> String {
     let Case { engine, workload, concurrency } = case;
     format!("{}, {}, concurrency {concurrency}: {contender}", name(*engine), workload.name())
@@ -264,89 +233,4 @@ fn remove_on_interrupt(dir: PathBuf) {
         #[allow(unreachable_code)] // it says what `?` returns
         std::io::Result::Ok(())
     });
-}
-
-fn announce(plan: &Plan, dir: &Path, file_system: Option<&str>) {
-    let took =
-        humantime::format_duration(std::time::Duration::from_secs(plan.duration().as_secs()));
-    let place = match file_system {
-        Some(kind) => format!("data on {kind} in {}", dir.display()),
-        None => "data in memory".into(),
-    };
-    let (samples, seconds) = (plan.samples(), plan.seconds);
-    // A closed stderr leaves the results to tell.
-    let _ = writeln!(
-        std::io::stderr(),
-        "{samples} samples of {seconds} s, about {took} in all; {place}"
-    );
-}
-
-/// What was the same for all cells, by the names of the flags.
-fn settings(args: &Matrix, plan: &Plan) -> Vec<(String, String)> {
-    let threads = args.direct_threads.unwrap_or_else(machine::cpus);
-    let entries = [
-        ("rounds", args.rounds.to_string()),
-        ("seconds", plan.seconds.to_string()),
-        ("keys", args.keys.to_string()),
-        ("value-bytes", args.value_bytes.to_string()),
-        ("durability", durability_choice(args).name().to_owned()),
-        ("cache-bytes", args.cache_bytes.unwrap_or(CACHE_BYTES).to_string()),
-        ("direct-threads", threads.to_string()),
-        ("seed", args.seed.to_string()),
-    ];
-    let mut settings: Vec<_> = entries.map(|(name, value)| (name.to_owned(), value)).into();
-    let mut note = |name: &str, value: String| settings.push((name.to_owned(), value));
-    for what in &plan.left_out {
-        note("left out", what.clone());
-    }
-    if plan.entries.iter().any(|entry| entry.mode == Mode::Direct) {
-        note(
-            "direct",
-            format!("{threads} plain threads at the most, whatever the concurrency; no runtime"),
-        );
-    }
-    if plan.entries.iter().any(|entry| entry.mode.is_baseline()) {
-        note(
-            "baselines",
-            "call the engine once per operation; their read-modify-writes take turns behind a mutex"
-                .into(),
-        );
-    }
-    if args.rate.is_some() {
-        note(
-            "open loop",
-            "a thread lets operations in when they are due, and its being late counts; what waits a \
-             second (or --seconds, if that is more) after the end is given up and counts as having \
-             taken that long"
-                .into(),
-        );
-    }
-    note("MiB", "includes what earlier samples left allocated".into());
-    settings
-}
-
-/// The names of settings that are flags, and so need no line below the table.
-fn is_note(name: &str) -> bool {
-    ["left out", "failed", "direct", "baselines", "open loop", "get-miss", "MiB"].contains(&name)
-}
-
-fn text(results: &Results) -> String {
-    let machine = &results.machine;
-    let mut text = format!(
-        "{}, {} CPUs, {}; fdatasync {}\n",
-        machine.cpu,
-        machine.cpus,
-        machine.system,
-        machine.fdatasync_us.map_or("not measured".into(), |us| format!("{us:.0} us (median)"))
-    );
-    let flags = results.settings.iter().filter(|(name, _)| !is_note(name));
-    let flags: Vec<String> = flags.map(|(name, value)| format!("{name} {value}")).collect();
-    text.push_str(&flags.join(", "));
-    text.push('\n');
-    text.push_str(&table::render(results));
-    text.push('\n');
-    for (name, value) in results.settings.iter().filter(|(name, _)| is_note(name)) {
-        text.push_str(&format!("{name}: {value}\n"));
-    }
-    text
 }

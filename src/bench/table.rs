@@ -324,7 +324,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         let title =
             "rocksdb, put-durable, concurrency 4096; ratio = throughput over that of direct";
-        let at = lines.iter().position(|line| *line == title).expect(&text);
+        let at = lines.iter().position(|line| *line == title).unwrap();
         assert!(lines[at + 1].starts_with("  contender "), "{text}");
         assert!(lines[at + 2].starts_with("  per-call-pool x16  current-thread   117M"), "{text}");
         assert!(lines[at + 3].contains("150k  (100k..200k)   1.00  9.00us  1.50ms"), "{text}");

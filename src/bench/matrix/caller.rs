@@ -1,7 +1,7 @@
 //! The ways to call storage: one operation, done by a store's bridge or by a baseline.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -93,6 +93,8 @@ pub(super) struct Direct {
     /// does not order writers by itself.
     writing: Mutex<()>,
     serializes_writes: bool,
+    /// Set when what has not begun is not to begin any more.
+    is_over: Arc<AtomicBool>,
     begun: Instant,
     /// When the last fsync began, in milliseconds after `begun`.
     synced_ms: AtomicU64,
@@ -104,6 +106,7 @@ impl Direct {
         keyspace: KeyspaceId,
         durability: Durability,
         serializes_writes: bool,
+        is_over: Arc<AtomicBool>,
     ) -> Self {
         Self {
             engine,
@@ -111,13 +114,20 @@ impl Direct {
             durability,
             writing: Mutex::new(()),
             serializes_writes,
+            is_over,
             begun: Instant::now(),
             synced_ms: AtomicU64::new(0),
         }
     }
 
     /// Does `op`, writing `value` where it writes. Whether what it read was there.
+    ///
+    /// # Errors
+    /// The engine's, or [`Error::Closed`] when the sample is over.
     pub(super) fn call(&self, op: Op, value: Bytes) -> Result<bool> {
+        if self.is_over.load(Ordering::Relaxed) {
+            return Err(Error::Closed);
+        }
         match op {
             Op::Read(n) => Ok(self.get(&key(n))?.is_some()),
             Op::Update(n) | Op::Insert(n) => {

@@ -18,7 +18,10 @@ use crate::bench::{machine, table};
 pub(super) fn announce(plan: &Plan, dir: &Path, file_system: Option<&str>) {
     let took = humantime::format_duration(Duration::from_secs(plan.duration().as_secs()));
     let place = match file_system {
-        Some(kind) => format!("data on {kind} in {}", dir.display()),
+        Some(kind) => {
+            let dir = dir.canonicalize().unwrap_or_else(|_| dir.into());
+            format!("data on {kind} in {}", dir.display())
+        }
         None => "data in memory".into(),
     };
     let (samples, seconds) = (plan.samples(), plan.seconds);
@@ -63,19 +66,24 @@ pub(super) fn settings(args: &Matrix, plan: &Plan) -> Vec<(String, String)> {
     if args.rate.is_some() {
         note(
             "open loop",
-            "a thread lets operations in when they are due, and its being late counts; what waits a \
-             second (or --seconds, if that is more) after the end is given up and counts as having \
-             taken that long"
-                .into(),
+            "a thread lets operations in when they are due, and its being late counts".into(),
         );
     }
+    note(
+        "given up",
+        "operations that have not begun some time after the end (as long as the sample, 0.25 to 1 s) \
+         count as having taken as long as they waited, so that the latencies of such contenders are \
+         too small; they are named below, if there are any"
+            .into(),
+    );
     note("MiB", "includes what earlier samples left allocated".into());
     settings
 }
 
 /// The names of settings that are flags, and so need no line below the table.
 fn is_note(name: &str) -> bool {
-    ["left out", "failed", "direct", "baselines", "open loop", "get-miss", "MiB"].contains(&name)
+    ["left out", "failed", "given up", "direct", "baselines", "open loop", "get-miss", "MiB"]
+        .contains(&name)
 }
 
 /// All that goes to stdout.

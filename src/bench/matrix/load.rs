@@ -2,42 +2,57 @@
 //! executor of `futures`, or on plain threads.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pontoon_storage::Result;
+use pontoon_storage::{Error, Result};
 use tokio::sync::Semaphore;
 
 use super::caller::{Caller, Direct};
 use super::keys::{Chooser, Op, Values};
 use crate::bench::measure::{CallerRecorder, Schedule};
 
-/// When a sample counts: operations that end in it for the throughput, and those that begin in it for
-/// the latency, however long they take.
+/// When a sample counts: operations that end in it for the throughput, and for the latency also those
+/// that end after it. What took long is so in it, wherever it began, and what was under way at the end
+/// is not lost.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
     pub(super) begin: Instant,
     pub(super) end: Instant,
 }
 
+impl Window {
+    /// How long after the end what has begun may still end, and what waits may still begin: without
+    /// a limit, thousands of callers of a slow contender would hold up the run for minutes.
+    pub(super) fn grace(&self) -> Duration {
+        self.end.saturating_duration_since(self.begin).clamp(GRACE_MIN, GRACE_MAX)
+    }
+}
+
+const GRACE_MIN: Duration = Duration::from_millis(250);
+const GRACE_MAX: Duration = Duration::from_secs(1);
+
 /// One caller: what it does and where it records.
 pub(super) struct Worker {
     pub(super) chooser: Chooser,
     pub(super) values: Values,
     pub(super) recorder: CallerRecorder,
+    /// When all callers of the sample begin to call, whenever they get a thread to do it.
+    pub(super) started: Instant,
     pub(super) window: Window,
     /// Whether a read that finds nothing is an error.
     pub(super) must_find: bool,
-    /// Why the first operation that failed did, for all callers together.
-    pub(super) error: Arc<OnceLock<String>>,
+    pub(super) report: Arc<Report>,
+    /// Set when what has not begun is not to begin any more.
+    pub(super) is_over: Arc<AtomicBool>,
 }
 
 impl Worker {
     /// Calls, waits, and calls again until the window ends.
     pub(super) async fn closed_loop(mut self, caller: Caller) {
-        let mut begun = Instant::now();
+        let mut begun = self.started;
         while begun < self.window.end {
             let (op, value) = self.choose();
             let outcome = caller.call(op, value).await;
@@ -47,7 +62,7 @@ impl Worker {
 
     /// The same on a plain thread.
     pub(super) fn closed_loop_direct(mut self, direct: &Direct) {
-        let mut begun = Instant::now();
+        let mut begun = self.started;
         while begun < self.window.end {
             let (op, value) = self.choose();
             let outcome = direct.call(op, value);
@@ -58,7 +73,8 @@ impl Worker {
     /// Takes arrivals until there are no more.
     pub(super) async fn open_loop(mut self, caller: Caller, arrivals: Arc<Arrivals>) {
         while let Some(intended) = arrivals.take().await {
-            if self.is_given_up(intended, arrivals.given_up) {
+            if self.is_over.load(Ordering::Relaxed) {
+                self.give_up(intended, Instant::now());
                 continue;
             }
             let (op, value) = self.choose();
@@ -70,7 +86,8 @@ impl Worker {
     /// The same on a plain thread.
     pub(super) fn open_loop_direct(mut self, direct: &Direct, arrivals: &Arrivals) {
         while let Some(intended) = arrivals.take_blocking() {
-            if self.is_given_up(intended, arrivals.given_up) {
+            if self.is_over.load(Ordering::Relaxed) {
+                self.give_up(intended, Instant::now());
                 continue;
             }
             let (op, value) = self.choose();
@@ -92,19 +109,19 @@ impl Worker {
     fn record(&mut self, begun: Instant, outcome: Result<bool>) -> Instant {
         let now = Instant::now();
         let Window { begin, end } = self.window;
-        let in_window = (begin..=end).contains(&now);
         match outcome {
             Ok(found) if found || !self.must_find => {
-                if in_window {
+                if (begin..=end).contains(&now) {
                     self.recorder.operation();
                 }
-                if begun >= begin {
+                if now >= begin {
                     self.recorder.latency(now.saturating_duration_since(begun));
                 }
             }
+            Err(Error::Closed) if self.is_over.load(Ordering::Relaxed) => self.give_up(begun, now),
             outcome => {
                 self.recorder.error();
-                self.error.get_or_init(|| match outcome {
+                self.report.error.get_or_init(|| match outcome {
                     Ok(_) => "a key that must be there was not found".into(),
                     Err(error) => error.to_string(),
                 });
@@ -113,18 +130,21 @@ impl Worker {
         now
     }
 
-    /// Whether it is so late that the backlog is not worked off any more. Then the operation has taken
-    /// at least as long as it has waited, which counts.
-    fn is_given_up(&mut self, intended: Instant, given_up: Instant) -> bool {
-        let now = Instant::now();
-        if now < given_up {
-            return false;
-        }
-        if intended >= self.window.begin {
-            self.recorder.latency(now.saturating_duration_since(intended));
-        }
-        true
+    /// Keeps an operation that was to begin at `begun` and never did: it would have taken at least as
+    /// long as it has waited.
+    fn give_up(&mut self, begun: Instant, now: Instant) {
+        self.report.given_up.fetch_add(1, Ordering::Relaxed);
+        self.recorder.latency(now.saturating_duration_since(begun));
     }
+}
+
+/// What all workers of a sample say beside what they record.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    /// Why the first operation that failed did.
+    pub(super) error: OnceLock<String>,
+    /// Operations that had not begun when the sample was over.
+    pub(super) given_up: AtomicU64,
 }
 
 /// The arrivals of an open loop, which the callers share: each takes the next that is due, so that as
@@ -138,8 +158,6 @@ pub(super) struct Arrivals {
     /// One permit for each that is due and not taken.
     due: Semaphore,
     callers: usize,
-    /// When what still waits is given up.
-    given_up: Instant,
 }
 
 impl Arrivals {
@@ -147,14 +165,12 @@ impl Arrivals {
     pub(super) fn new(begin: Instant, rate_per_sec: f64, window: Window, callers: usize) -> Self {
         let schedule = Schedule { begin, rate_per_sec };
         let seconds = window.end.saturating_duration_since(begin).as_secs_f64();
-        let length = window.end.saturating_duration_since(window.begin);
         Self {
             schedule,
             count: (seconds * rate_per_sec).ceil() as u64,
             next: AtomicU64::new(0),
             due: Semaphore::new(0),
             callers,
-            given_up: window.end + length.max(Duration::from_secs(1)),
         }
     }
 

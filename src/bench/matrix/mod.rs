@@ -29,7 +29,7 @@ mod shared;
 
 use data::{Data, Filling};
 use describe::Disk;
-use plan::{Case, Plan};
+use plan::{Case, Entry, Plan};
 use sample::{Job, Settings};
 
 /// Memory for the engine's read cache when `--cache-bytes` does not say otherwise.
@@ -153,12 +153,15 @@ impl<'a> Running<'a> {
             for turn in 0..entries.len() {
                 let at = (round + turn) % entries.len();
                 let Some(entry) = entries.get(at).copied() else { continue };
-                self.progress.step(title(&case, &entry.contender().name));
+                self.progress.step(title(&case, &name_of(entry)));
                 let round = u32::try_from(round).unwrap_or(u32::MAX);
                 let job = Job { data, entry, case, round, settings: self.settings };
                 let problem = match job.take() {
                     Ok(taken) => {
                         disk.add(&taken.sample, taken.disk_bytes);
+                        if taken.given_up > 0 {
+                            self.note("given up", title(&case, &name_of(entry)));
+                        }
                         if let Some(cell) = self.cells.get_mut(first + at) {
                             cell.samples.push(taken.sample);
                         }
@@ -167,7 +170,7 @@ impl<'a> Running<'a> {
                     Err(why) => Some(why),
                 };
                 if let Some(why) = problem {
-                    self.fail(format!("{}: {why}", title(&case, &entry.contender().name)));
+                    self.fail(format!("{}: {why}", title(&case, &name_of(entry))));
                 }
                 self.progress.done();
             }
@@ -176,11 +179,28 @@ impl<'a> Running<'a> {
 
     fn fail(&mut self, what: String) {
         self.failed = true;
-        let note = ("failed".to_owned(), what);
-        if !self.notes.contains(&note) {
-            self.progress.say(&format!("pontoon: failed: {}", note.1));
+        let line = format!("pontoon: failed: {what}");
+        if self.note("failed", what) {
+            self.progress.say(&line);
+        }
+    }
+
+    /// Whether it is new.
+    fn note(&mut self, name: &str, what: String) -> bool {
+        let note = (name.to_owned(), what);
+        let is_new = !self.notes.contains(&note);
+        if is_new {
             self.notes.push(note);
         }
+        is_new
+    }
+}
+
+fn name_of(entry: Entry) -> String {
+    let contender = entry.contender();
+    match contender.runtime.as_str() {
+        "" => contender.name,
+        runtime => format!("{} on {runtime}", contender.name),
     }
 }
 

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use clap::Parser;
 
 use super::*;
@@ -24,7 +26,7 @@ fn names(plan: &Plan) -> Vec<String> {
 
 #[track_caller]
 fn assert_refused(flags: &[&str], needle: &str) {
-    let why = Plan::of(&args(flags)).expect_err("an error");
+    let why = Plan::of(&args(flags)).unwrap_err();
     assert!(why.contains(needle), "{needle:?} is not in {why:?}");
 }
 

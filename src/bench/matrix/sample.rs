@@ -4,7 +4,9 @@
 use std::fs;
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +19,7 @@ use tokio::sync::mpsc;
 use super::caller::{Caller, Direct};
 use super::data::{Data, StoreOptions, evict};
 use super::keys::{Chooser, must_find};
-use super::load::{Arrivals, Window, Worker, all_ended, holding};
+use super::load::{Arrivals, Report, Window, Worker, all_ended, holding};
 use super::plan::{Case, Entry, WARM_UP};
 use super::shared::SharedEngine;
 use crate::bench::choice::{Flavor, Mode, Workload};
@@ -44,6 +46,8 @@ pub(super) struct Taken {
     pub(super) sample: Sample,
     /// Why the first operation that failed did.
     pub(super) error: Option<String>,
+    /// Operations that had not begun when it was over: their latencies are too small.
+    pub(super) given_up: u64,
     /// What the process read from the disk meanwhile, in bytes, where the system says so.
     pub(super) disk_bytes: Option<u64>,
 }
@@ -72,18 +76,23 @@ impl Job<'_> {
 
     fn take_direct(&self) -> Taken {
         let threads = self.case.concurrency.min(self.settings.direct_threads);
-        let run = self.start(threads);
-        let (direct, workers) = (self.direct(), run.workers(self, threads));
+        let run = self.start(threads, Arc::default());
+        let (direct, workers) = (self.direct(&run.is_over), run.workers(self, threads));
         let direct = &direct;
         let watched = thread::scope(|scope| {
-            let watching = scope.spawn(|| run.watch(self.data));
+            let (working, ended) = sync_channel::<()>(0);
+            let watching = scope.spawn(|| run.watch(self.data, ended));
             for worker in workers {
-                let arrivals = run.arrivals.as_deref();
-                scope.spawn(move || match arrivals {
-                    Some(arrivals) => worker.open_loop_direct(direct, arrivals),
-                    None => worker.closed_loop_direct(direct),
+                let (arrivals, working) = (run.arrivals.as_deref(), working.clone());
+                scope.spawn(move || {
+                    match arrivals {
+                        Some(arrivals) => worker.open_loop_direct(direct, arrivals),
+                        None => worker.closed_loop_direct(direct),
+                    }
+                    drop(working);
                 });
             }
+            drop(working);
             watching.join().unwrap_or_default()
         });
         run.finish(self, watched, None, None)
@@ -91,27 +100,29 @@ impl Job<'_> {
 
     fn take_async(&self) -> Result<Taken, String> {
         let executor = Executor::start(self.entry.flavor).map_err(|error| error.to_string())?;
-        let (caller, store) =
-            executor.block_on(self.caller()).map_err(|error| error.to_string())?;
-        let run = self.start(self.case.concurrency);
+        let is_over = Arc::default();
+        let caller = executor.block_on(self.caller(&is_over));
+        let (caller, store) = caller.map_err(|error| error.to_string())?;
+        let run = self.start(self.case.concurrency, is_over);
         let workers = run.workers(self, self.case.concurrency);
         let (watched, stall) = thread::scope(|scope| {
-            let watching = scope.spawn(|| run.watch(self.data));
+            let (working, ended) = sync_channel::<()>(0);
+            let watching = scope.spawn(|| run.watch(self.data, ended));
             if let Some(arrivals) = run.arrivals.as_deref() {
                 scope.spawn(|| arrivals.dispatch());
             }
             let probe = executor.spawn_probe(run.window);
-            let (ended, tasks) = mpsc::channel(1);
+            let (running, tasks) = mpsc::channel(1);
             for worker in workers {
-                let (caller, ended) = (caller.clone(), ended.clone());
+                let (caller, running) = (caller.clone(), running.clone());
                 match run.arrivals.clone() {
                     Some(arrivals) => {
-                        executor.spawn(holding(worker.open_loop(caller, arrivals), ended));
+                        executor.spawn(holding(worker.open_loop(caller, arrivals), running));
                     }
-                    None => executor.spawn(holding(worker.closed_loop(caller), ended)),
+                    None => executor.spawn(holding(worker.closed_loop(caller), running)),
                 }
             }
-            drop(ended);
+            drop(running);
             let stall = executor.block_on(async {
                 all_ended(tasks).await;
                 match probe {
@@ -119,6 +130,7 @@ impl Job<'_> {
                     None => None,
                 }
             });
+            drop(working);
             (watching.join().unwrap_or_default(), stall)
         });
         drop(caller);
@@ -131,17 +143,20 @@ impl Job<'_> {
 
     /// The contender, with its store if it is one of Pontoon's modes.
     #[allow(clippy::disallowed_methods)] // a baseline brings a pool of its own
-    async fn caller(&self) -> pontoon_storage::Result<(Caller, Option<Store>)> {
+    async fn caller(
+        &self,
+        is_over: &Arc<AtomicBool>,
+    ) -> pontoon_storage::Result<(Caller, Option<Store>)> {
         let bridge = match self.entry.mode {
             Mode::Pool => Bridge::Pool,
             Mode::Blocking => Bridge::Blocking,
             Mode::PerCallPool => {
                 let pool = ThreadPool::new(self.entry.pool_threads.unwrap_or_else(cpus));
-                return Ok((Caller::PerCallPool(Arc::new(self.direct()), pool), None));
+                return Ok((Caller::PerCallPool(Arc::new(self.direct(is_over)), pool), None));
             }
-            Mode::PerCall => return Ok((Caller::PerCall(Arc::new(self.direct())), None)),
+            Mode::PerCall => return Ok((Caller::PerCall(Arc::new(self.direct(is_over))), None)),
             Mode::Inline | Mode::Direct => {
-                return Ok((Caller::Inline(Arc::new(self.direct())), None));
+                return Ok((Caller::Inline(Arc::new(self.direct(is_over))), None));
             }
         };
         let options = StoreOptions {
@@ -154,11 +169,12 @@ impl Job<'_> {
         Ok((Caller::Store(calls, keyspace), Some(store)))
     }
 
-    fn direct(&self) -> Direct {
+    fn direct(&self, is_over: &Arc<AtomicBool>) -> Direct {
         // redb and RocksDB order concurrent writers by themselves.
         let serializes_writes = !self.case.engine.is_persistent();
         let engine = self.data.engine.guest();
-        Direct::new(engine, self.data.keyspace().id(), self.durability(), serializes_writes)
+        let keyspace = self.data.keyspace().id();
+        Direct::new(engine, keyspace, self.durability(), serializes_writes, Arc::clone(is_over))
     }
 
     fn durability(&self) -> Durability {
@@ -168,27 +184,29 @@ impl Job<'_> {
         }
     }
 
-    fn start(&self, callers: usize) -> Run {
-        let begun = Instant::now();
+    fn start(&self, callers: usize, is_over: Arc<AtomicBool>) -> Run {
+        let started = Instant::now();
         let length = Duration::from_secs_f64(self.settings.seconds);
-        let begin = begun + length.mul_f64(WARM_UP);
+        let begin = started + length.mul_f64(WARM_UP);
         let window = Window { begin, end: begin + length };
         let arrivals = self
             .settings
             .rate_per_sec
-            .map(|rate_per_sec| Arc::new(Arrivals::new(begun, rate_per_sec, window, callers)));
+            .map(|rate_per_sec| Arc::new(Arrivals::new(started, rate_per_sec, window, callers)));
         // More than there are threads, so that seldom two want the same.
         let recorder = Recorder::new(4 * cpus());
-        Run { window, recorder, arrivals, error: Arc::default() }
+        Run { started, window, recorder, arrivals, report: Arc::default(), is_over }
     }
 }
 
 /// A sample that is being taken.
 struct Run {
+    started: Instant,
     window: Window,
     recorder: Arc<Recorder>,
     arrivals: Option<Arc<Arrivals>>,
-    error: Arc<OnceLock<String>>,
+    report: Arc<Report>,
+    is_over: Arc<AtomicBool>,
 }
 
 impl Run {
@@ -201,15 +219,18 @@ impl Run {
             chooser: Chooser::new(workload, keys, seed, caller, next_key),
             values: job.data.values.clone(),
             recorder: self.recorder.caller(caller),
+            started: self.started,
             window: self.window,
             must_find: must_find(workload),
-            error: Arc::clone(&self.error),
+            report: Arc::clone(&self.report),
+            is_over: Arc::clone(&self.is_over),
         };
         (0..count).map(worker).collect()
     }
 
-    /// Sleeps through the window, and says what the process used in it.
-    fn watch(&self, data: &Data) -> Watched {
+    /// Sleeps through the window, and says what the process used in it. Ends the sample when its
+    /// workers have not ended, which `ended` tells, some time after.
+    fn watch(&self, data: &Data, ended: Receiver<()>) -> Watched {
         let files = if data.filling.is_cold { data.files() } else { Vec::new() };
         evict(&files);
         sleep_until(self.window.begin);
@@ -221,6 +242,10 @@ impl Run {
         }
         sleep_until(self.window.end);
         let after = Reading::now(&data.engine);
+        let peak_memory_bytes = measure::peak_memory_bytes().filter(|_| has_peak);
+        // Nothing is ever sent: the other side goes when the workers have ended.
+        let _ = ended.recv_timeout(self.window.grace());
+        self.is_over.store(true, Ordering::Relaxed);
         Watched {
             seconds: after.at.saturating_duration_since(before.at).as_secs_f64(),
             usage: after.usage.zip(before.usage).map(|(after, before)| after.since(before)),
@@ -229,7 +254,7 @@ impl Run {
                 .disk_bytes
                 .zip(before.disk_bytes)
                 .map(|(after, before)| after.saturating_sub(before)),
-            peak_memory_bytes: measure::peak_memory_bytes().filter(|_| has_peak),
+            peak_memory_bytes,
         }
     }
 
@@ -260,8 +285,12 @@ impl Run {
             peak_memory_bytes: watched.peak_memory_bytes,
             stall,
         };
-        let error = self.error.get().cloned();
-        Taken { sample, error, disk_bytes: watched.disk_bytes }
+        Taken {
+            sample,
+            error: self.report.error.get().cloned(),
+            given_up: self.report.given_up.load(Ordering::Relaxed),
+            disk_bytes: watched.disk_bytes,
+        }
     }
 }
 

@@ -34,6 +34,11 @@ pub(super) fn cpus() -> usize {
     thread::available_parallelism().map_or_else(|_| num_cpus::get(), usize::from)
 }
 
+/// How many threads of the whole machine wanted a CPU in the last minute, on average.
+pub(super) fn load_average() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+}
+
 /// The names and versions of what this program is made of.
 pub(super) fn versions() -> Vec<(String, String)> {
     let build = if cfg!(debug_assertions) { "debug" } else { "release" };

@@ -197,3 +197,100 @@ fn from(n: u64) -> KeyRange {
 fn limit(entries: usize) -> PageLimit {
     PageLimit { entries, bytes: usize::MAX }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use pontoon_storage::{Bridge, EngineKind};
+
+    use super::super::data::{Data, Filling, StoreOptions};
+    use super::*;
+
+    fn data(dir: &std::path::Path) -> Data {
+        let filling = Filling {
+            kind: EngineKind::Memory,
+            keys: 10,
+            value_bytes: 8,
+            cache_bytes: 1 << 20,
+            is_cold: false,
+            seed: 1,
+        };
+        Data::fill(dir, filling, |_| ()).unwrap()
+    }
+
+    fn direct(data: &Data, durability: Durability) -> Arc<Direct> {
+        let (engine, keyspace) = (data.engine.guest(), data.keyspace().id());
+        Arc::new(Direct::new(engine, keyspace, durability, true, Arc::default()))
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // a baseline brings a pool of its own
+    fn all_ways_to_call_do_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = data(dir.path());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let bridge = Bridge::Blocking;
+        let options =
+            StoreOptions { bridge, pool_threads: None, durability: Durability::EVERY_SECOND };
+        let (store, keyspace) = runtime.block_on(data.open_store(options)).unwrap();
+        let look = direct(&data, Durability::Never);
+        let value = |n: u64| look.get(&key(n)).unwrap();
+        let callers = [
+            Caller::Store(store.clone(), keyspace),
+            Caller::PerCall(direct(&data, Durability::Never)),
+            Caller::PerCallPool(direct(&data, Durability::Never), ThreadPool::new(1)),
+            Caller::Inline(direct(&data, Durability::Never)),
+        ];
+        for (caller, n) in callers.iter().zip(100..) {
+            let call = |op| runtime.block_on(caller.call(op, Bytes::from_static(b"abc"))).unwrap();
+            assert!(call(Op::Read(3)) && !call(Op::Read(n)));
+            assert!(!call(Op::Modify(n)) && call(Op::Modify(n)));
+            assert_eq!(value(n).as_deref(), Some(&b"bbc"[..]));
+            assert!(call(Op::Update(n)) && call(Op::Scan(n, 5)));
+            assert_eq!(value(n).as_deref(), Some(&b"abc"[..]));
+        }
+        runtime.block_on(store.close()).unwrap();
+        drop((callers, look));
+        data.close().unwrap();
+    }
+
+    #[test]
+    fn what_callers_inserted_is_gone_afterwards() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = data(dir.path());
+        let direct = direct(&data, Durability::Never);
+        let inserted = data.next_key.fetch_add(1, Ordering::Relaxed);
+        assert!(direct.call(Op::Insert(inserted), Bytes::new()).unwrap());
+        data.settle().unwrap();
+        assert!(!direct.call(Op::Read(inserted), Bytes::new()).unwrap());
+        assert!(direct.call(Op::Read(inserted - 1), Bytes::new()).unwrap());
+        assert_eq!(data.next_key.load(Ordering::Relaxed), inserted);
+    }
+
+    #[test]
+    fn baselines_sync_as_the_durability_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = data(dir.path());
+        let syncs_of = |durability| {
+            let (direct, before) = (direct(&data, durability), data.engine.syncs());
+            (0..10).for_each(|_| assert!(direct.call(Op::Update(1), Bytes::new()).unwrap()));
+            data.engine.syncs() - before
+        };
+        assert_eq!(syncs_of(Durability::Always), 10);
+        assert_eq!(syncs_of(Durability::Never), 0);
+        assert_eq!(syncs_of(Durability::Every(Duration::from_secs(3600))), 0);
+        assert_eq!(syncs_of(Durability::Every(Duration::ZERO)), 10);
+    }
+
+    #[test]
+    fn nothing_begins_once_it_is_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = data(dir.path());
+        let over = Arc::new(AtomicBool::new(true));
+        let keyspace = data.keyspace().id();
+        let direct = Direct::new(data.engine.guest(), keyspace, Durability::Never, true, over);
+        assert!(matches!(direct.call(Op::Read(1), Bytes::new()), Err(Error::Closed)));
+    }
+}

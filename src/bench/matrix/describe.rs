@@ -14,6 +14,9 @@ use crate::bench::cli::Matrix;
 use crate::bench::result::{Results, Sample};
 use crate::bench::{machine, table};
 
+/// The load average for each CPU from which on a machine is busy.
+const BUSY: f64 = 0.5;
+
 /// Says on stderr what is about to happen.
 pub(super) fn announce(plan: &Plan, dir: &Path, file_system: Option<&str>) {
     let took = humantime::format_duration(Duration::from_secs(plan.duration().as_secs()));
@@ -82,8 +85,30 @@ pub(super) fn settings(args: &Matrix, plan: &Plan) -> Vec<(String, String)> {
 
 /// The names of settings that are flags, and so need no line below the table.
 fn is_note(name: &str) -> bool {
-    ["left out", "failed", "given up", "direct", "baselines", "open loop", "get-miss", "MiB"]
-        .contains(&name)
+    [
+        "busy",
+        "left out",
+        "failed",
+        "given up",
+        "direct",
+        "baselines",
+        "open loop",
+        "get-miss",
+        "MiB",
+    ]
+    .contains(&name)
+}
+
+/// A note when, by the load average before the run, other programs want the CPUs, too.
+pub(super) fn busy(load_average: f64) -> Option<(String, String)> {
+    let cpus = machine::cpus();
+    (load_average > BUSY * cpus as f64).then(|| {
+        let what = format!(
+            "the load average was {load_average:.1} on {cpus} CPUs before the run: other programs \
+             ran, too, and the figures are noisy"
+        );
+        ("busy".into(), what)
+    })
 }
 
 /// All that goes to stdout.
@@ -107,6 +132,7 @@ pub(super) fn text(results: &Results) -> String {
     }
     text
 }
+
 /// What was read from the disk while reads were to go there.
 #[derive(Debug, Default)]
 pub(super) struct Disk {

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
 use pontoon_storage::{Durability, EngineKind};
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::seq::SliceRandom;
 use tempfile::TempDir;
 
 use super::choice::{Named, Workload};
@@ -49,8 +52,9 @@ pub(super) fn run(args: &Matrix) -> Result<ExitCode, String> {
     let machine = machine::describe(persistent.then(|| dir.path()));
     let date = machine::date();
     describe::announce(&plan, dir.path(), machine.file_system.as_deref());
+    let load_average = machine::load_average();
     let mut matrix = Running::start(args, plan, dir.path());
-    matrix.run()?;
+    matrix.run();
     let Running { plan, cells, notes, failed, .. } = matrix;
     drop(dir);
     let load = match args.rate {
@@ -58,6 +62,7 @@ pub(super) fn run(args: &Matrix) -> Result<ExitCode, String> {
         None => Load::Closed,
     };
     let mut settings = describe::settings(args, &plan);
+    settings.extend(load_average.and_then(describe::busy));
     settings.extend(notes);
     let results = Results {
         format: FORMAT,
@@ -104,13 +109,19 @@ impl<'a> Running<'a> {
         Self { args, plan, dir, progress, settings, cells, notes: Vec::new(), failed: false }
     }
 
-    /// The cases that share data follow each other.
-    fn run(&mut self) -> Result<(), String> {
+    /// The cases that share data follow each other. What fails is noted, and the rest goes on.
+    fn run(&mut self) {
         let cases = self.plan.cases.clone();
         let key = |case: &Case| (case.engine, case.workload == Workload::GetMiss);
         for cases in cases.chunk_by(|a, b| key(a) == key(b)) {
             let Some((engine, is_cold)) = cases.first().map(key) else { continue };
-            let data = self.fill(engine, is_cold)?;
+            let data = match self.fill(engine, is_cold) {
+                Ok(data) => data,
+                Err(error) => {
+                    self.fail(format!("{} cannot be filled: {error}", name(engine)));
+                    continue;
+                }
+            };
             let mut disk = Disk::default();
             for case in cases {
                 self.measure(&data, *case, &mut disk);
@@ -119,12 +130,13 @@ impl<'a> Running<'a> {
                 let cache_bytes = data.filling.cache_bytes();
                 self.notes.push(("get-miss".into(), disk.describe(engine, cache_bytes)));
             }
-            data.close().map_err(|error| format!("cannot close {}: {error}", name(engine)))?;
+            if let Err(error) = data.close() {
+                self.fail(format!("{} cannot be closed: {error}", name(engine)));
+            }
         }
-        Ok(())
     }
 
-    fn fill(&self, kind: EngineKind, is_cold: bool) -> Result<Data, String> {
+    fn fill(&self, kind: EngineKind, is_cold: bool) -> pontoon_storage::Result<Data> {
         let filling = Filling {
             kind,
             keys: self.args.keys as u64,
@@ -136,10 +148,9 @@ impl<'a> Running<'a> {
         let dir = self.dir.join(format!("{}{}", name(kind), if is_cold { "-cold" } else { "" }));
         let step = |keys| self.progress.step(format!("filling {}: {keys} keys", name(kind)));
         Data::fill(&dir, filling, step)
-            .map_err(|error| format!("cannot fill {}: {error}", name(kind)))
     }
 
-    /// All rounds of one case. Each begins with another contender, so that none always follows the
+    /// All rounds of one case. Each has an order of its own, so that no contender always follows the
     /// same.
     fn measure(&mut self, data: &Data, case: Case, disk: &mut Disk) {
         let first = self.cells.len();
@@ -150,9 +161,10 @@ impl<'a> Running<'a> {
             samples: Vec::new(),
         }));
         for round in 0..self.plan.rounds {
-            for turn in 0..entries.len() {
-                let at = (round + turn) % entries.len();
-                let Some(entry) = entries.get(at).copied() else { continue };
+            let mut order: Vec<_> = entries.iter().copied().enumerate().collect();
+            let seed = self.args.seed.wrapping_add((first + round) as u64);
+            order.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(seed));
+            for (at, entry) in order {
                 self.progress.step(title(&case, &name_of(entry)));
                 let round = u32::try_from(round).unwrap_or(u32::MAX);
                 let job = Job { data, entry, case, round, settings: self.settings };

@@ -17,6 +17,9 @@ use crate::bench::{machine, table};
 /// The load average for each CPU from which on a machine is busy.
 const BUSY: f64 = 0.5;
 
+/// What a read that misses the caches brings in at the least, on average over all reads.
+const KIB_PER_MISS_MIN: f64 = 0.1;
+
 /// Says on stderr what is about to happen.
 pub(super) fn announce(plan: &Plan, dir: &Path, file_system: Option<&str>) {
     let took = humantime::format_duration(Duration::from_secs(plan.duration().as_secs()));
@@ -153,7 +156,9 @@ impl Disk {
             "the system does not say how much was read from the disk".into()
         } else {
             let kib = self.bytes as f64 / 1024.0 / self.operations as f64;
-            format!("{kib:.1} KiB per operation were read from the disk")
+            let verdict =
+                if kib < KIB_PER_MISS_MIN { ", so that these were no misses" } else { "" };
+            format!("{kib:.1} KiB per operation were read from the disk{verdict}")
         };
         format!(
             "on {}, {read}; the engine's cache was {} KiB, and the system was asked every {} ms to \

@@ -13,6 +13,7 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::choice::{Named, Workload};
 use super::cli::Matrix;
@@ -237,7 +238,7 @@ fn durability(args: &Matrix) -> Durability {
     }
 }
 
-/// A new directory for the data, removed when dropped, and when SIGINT ends the run.
+/// A new directory for the data, removed when dropped, and when a signal ends the run.
 fn make_dir(args: &Matrix) -> Result<TempDir, String> {
     let persistent = plan::engines(args).iter().any(|engine| engine.is_persistent());
     let parent = match &args.dir {
@@ -249,20 +250,27 @@ fn make_dir(args: &Matrix) -> Result<TempDir, String> {
     let dir = dir.map_err(|error| {
         format!("cannot make a directory in {} (--dir says where): {error}", parent.display())
     })?;
-    remove_on_interrupt(dir.path().to_owned());
+    remove_on_signal(dir.path().to_owned());
     Ok(dir)
 }
 
-/// Without this the data would stay behind; should it not work, that is all.
+/// Removes `dir` when a signal ends the run. Without this the data would stay behind; should it not
+/// work, that is all.
 #[allow(clippy::disallowed_methods)] // it waits for a signal, and runs nothing of the storage
-fn remove_on_interrupt(dir: PathBuf) {
-    std::thread::spawn(move || {
+fn remove_on_signal(dir: PathBuf) {
+    std::thread::spawn(move || -> std::io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        runtime.block_on(tokio::signal::ctrl_c())?;
+        let code = runtime.block_on(async {
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            let mut terminate = signal(SignalKind::terminate())?;
+            // As shells report a process that a signal has ended. Not SIGHUP, which `nohup` ignores.
+            std::io::Result::Ok(tokio::select! {
+                _ = interrupt.recv() => 130,
+                _ = terminate.recv() => 143,
+            })
+        })?;
         // The engine may be adding a file at this very moment.
         let _ = fs::remove_dir_all(&dir).or_else(|_| fs::remove_dir_all(&dir));
-        process::exit(130);
-        #[allow(unreachable_code)] // it says what `?` returns
-        std::io::Result::Ok(())
+        process::exit(code)
     });
 }

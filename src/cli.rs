@@ -39,7 +39,10 @@ pub fn parse(
         .map_err(|why| Cli::command().error(ErrorKind::UnknownArgument, why))?;
     let serve = match cli.command {
         Some(Command::Serve(serve)) => serve,
-        Some(Command::Bench(bench)) => return Ok(Action::Bench(bench)),
+        Some(Command::Bench(bench)) => {
+            let conflict = |why| Cli::command().error(ErrorKind::ArgumentConflict, why);
+            return bench.check().map_err(conflict).map(|()| Action::Bench(bench));
+        }
         None => cli.serve,
     };
     let config = serve.into_config().map_err(|(kind, why)| Cli::command().error(kind, why))?;
@@ -244,7 +247,7 @@ fn parse_bind(text: &str) -> Result<BindList, String> {
     if addresses.is_empty() { Err("no address".into()) } else { Ok(BindList(addresses)) }
 }
 
-fn parse_engine(text: &str) -> Result<EngineKind, String> {
+pub(crate) fn parse_engine(text: &str) -> Result<EngineKind, String> {
     let all = [EngineKind::Memory, EngineKind::Redb, EngineKind::Rocksdb];
     let Some(kind) = all.into_iter().find(|kind| kind.name() == text) else {
         return Err("the engines are redb, rocksdb and memory".into());
@@ -257,7 +260,7 @@ fn parse_engine(text: &str) -> Result<EngineKind, String> {
     Ok(kind)
 }
 
-fn parse_positive(text: &str) -> Result<usize, String> {
+pub(crate) fn parse_positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("at least 1 is needed".into()),
         Ok(number) => Ok(number),

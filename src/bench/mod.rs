@@ -7,6 +7,7 @@
 
 use std::process::ExitCode;
 
+pub mod choice;
 pub mod cli;
 pub mod result;
 

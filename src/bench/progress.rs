@@ -1,5 +1,6 @@
 //! How far a run is: a bar with the time left on stderr, and nothing where that is no terminal.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -12,6 +13,8 @@ const DRAWS_PER_SEC: u8 = 2;
 pub(super) struct Progress {
     bar: ProgressBar,
     begun: Instant,
+    /// When the first step was done: what came before it was making ready.
+    first_done: OnceLock<Instant>,
     /// What it should take, if all goes as planned.
     planned: Duration,
     steps: u64,
@@ -22,24 +25,29 @@ impl Progress {
     pub(super) fn start(steps: u64, planned: Duration) -> Self {
         let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SEC);
         let bar = ProgressBar::with_draw_target(Some(steps), target);
-        let style = ProgressStyle::with_template("[{bar:30}] {pos}/{len}, {prefix} left: {msg}");
+        let style =
+            ProgressStyle::with_template("[{bar:30}] {pos}/{len}, {prefix} left: {wide_msg}");
         // A template that does not parse would leave indicatif's own.
         if let Ok(style) = style {
             bar.set_style(style.progress_chars("=> "));
         }
-        Self { bar, begun: Instant::now(), planned, steps }
+        Self { bar, begun: Instant::now(), first_done: OnceLock::new(), planned, steps }
     }
 
     /// Says what is done now.
     pub(super) fn step(&self, what: impl Into<String>) {
         let done = self.bar.position();
-        let left = left(self.planned, self.begun.elapsed(), done, self.steps);
+        let left = match self.first_done.get() {
+            Some(first) => left_by_pace(self.planned, first.elapsed(), done, self.steps),
+            None => in_seconds(self.planned.saturating_sub(self.begun.elapsed())),
+        };
         self.bar.set_prefix(humantime::format_duration(left).to_string());
         self.bar.set_message(what.into());
     }
 
     /// Says that a step is done.
     pub(super) fn done(&self) {
+        self.first_done.get_or_init(Instant::now);
         self.bar.inc(1);
     }
 
@@ -59,14 +67,18 @@ impl Drop for Progress {
     }
 }
 
-/// The time left: at the pace so far, or, with nothing done yet, by the plan. In whole seconds.
-fn left(planned: Duration, elapsed: Duration, done: u64, steps: u64) -> Duration {
-    let left = if done == 0 {
-        planned.saturating_sub(elapsed)
+/// The time left at the pace since the first step was done, or, with no other done yet, by the plan.
+fn left_by_pace(planned: Duration, since_first: Duration, done: u64, steps: u64) -> Duration {
+    let undone = steps.saturating_sub(done) as f64;
+    in_seconds(if done < 2 {
+        planned.mul_f64(undone / steps.max(1) as f64)
     } else {
-        elapsed.mul_f64(steps.saturating_sub(done) as f64 / done as f64)
-    };
-    Duration::from_secs(left.as_secs_f64().round() as u64)
+        since_first.mul_f64(undone / (done - 1) as f64)
+    })
+}
+
+fn in_seconds(time: Duration) -> Duration {
+    Duration::from_secs(time.as_secs_f64().round() as u64)
 }
 
 #[cfg(test)]
@@ -76,9 +88,9 @@ mod tests {
     #[test]
     fn the_time_left_follows_the_plan_and_then_the_pace() {
         let secs = Duration::from_secs;
-        assert_eq!(left(secs(60), secs(5), 0, 10), secs(55));
-        assert_eq!(left(secs(60), secs(90), 0, 10), secs(0));
-        assert_eq!(left(secs(60), secs(20), 4, 10), secs(30));
-        assert_eq!(left(secs(60), secs(50), 10, 10), secs(0));
+        assert_eq!(left_by_pace(secs(60), secs(0), 1, 10), secs(54));
+        assert_eq!(left_by_pace(secs(60), secs(20), 5, 10), secs(25));
+        assert_eq!(left_by_pace(secs(60), secs(50), 10, 10), secs(0));
+        assert_eq!(left_by_pace(secs(60), secs(50), 0, 0), secs(0));
     }
 }

@@ -120,10 +120,15 @@ pub struct Matrix {
     #[arg(long, value_name = "WHEN", value_enum, help_heading = LOAD)]
     pub durability: Option<DurabilityChoice>,
 
-    /// Memory for the engine's read cache, in bytes or as in 512mb; get-miss takes less [default:
-    /// 128mb]
+    /// Memory for the record cache of Pontoon's modes, in bytes or as in 512mb; 0: none. Except for
+    /// get-miss it holds what fits when the measuring begins
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "0")]
+    #[arg(help_heading = LOAD)]
+    pub cache_bytes: usize,
+
+    /// Memory for the engine's read cache; get-miss takes less [default: 128mb]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, help_heading = LOAD)]
-    pub cache_bytes: Option<usize>,
+    pub engine_cache_bytes: Option<usize>,
 
     /// What random keys follow from: the same seed gives the same keys
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = LOAD)]

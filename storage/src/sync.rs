@@ -16,6 +16,12 @@ use std::time::Duration;
 #[inline]
 pub(crate) fn step() {}
 
+/// `job`, which the model checker's own may lose instead, as a thread may that breaks off.
+#[inline]
+pub(crate) fn or_lost<T>(job: T) -> Option<T> {
+    Some(job)
+}
+
 /// Locks `mutex`; a panic of another holder left nothing half done, since no user code and no
 /// engine call ever runs under one of our locks.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -232,8 +232,12 @@ mod tests {
         let data = data(dir.path());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let bridge = Bridge::Blocking;
-        let options =
-            StoreOptions { bridge, pool_threads: None, durability: Durability::EVERY_SECOND };
+        let options = StoreOptions {
+            bridge,
+            pool_threads: None,
+            durability: Durability::EVERY_SECOND,
+            cache_bytes: 0,
+        };
         let (store, keyspace) = runtime.block_on(data.open_store(options)).unwrap();
         let look = direct(&data, Durability::Never);
         let value = |n: u64| look.get(&key(n)).unwrap();

@@ -114,12 +114,18 @@ impl Data {
         let mut settings = Options::new(self.dir.join("guest"))
             .custom_engine(self.filling.kind.name(), make)
             .bridge(options.bridge)
+            .cache_bytes(options.cache_bytes)
             .durability(options.durability);
         if let Some(threads) = options.pool_threads {
             settings = settings.pool_threads(threads);
         }
         let store = Store::open(settings).await?;
         let keyspace = store.keyspace(KEYSPACE)?;
+        if options.cache_bytes > 0 && !self.filling.is_cold {
+            for batch_keys in batches(0..self.filling.keys, self.filling.value_bytes) {
+                store.get_many(&keyspace, batch_keys.map(key)).await?;
+            }
+        }
         Ok((store, keyspace))
     }
 
@@ -169,6 +175,12 @@ impl Data {
             block_on(self.owner.write(batch))?;
             step(done);
         }
+        if self.filling.kind == EngineKind::Rocksdb {
+            // Moves what is in memory to its files, where nearly all of a larger store is.
+            let copy = self.dir.join("copy");
+            block_on(self.owner.checkpoint(&copy))?;
+            fs::remove_dir_all(copy)?;
+        }
         self.engine.sync()
     }
 
@@ -197,6 +209,8 @@ pub(super) struct StoreOptions {
     pub(super) bridge: Bridge,
     pub(super) pool_threads: Option<usize>,
     pub(super) durability: Durability,
+    /// Memory for the record cache.
+    pub(super) cache_bytes: usize,
 }
 
 /// Asks the system to forget what it holds of `files` in memory. Without effect on a file system that

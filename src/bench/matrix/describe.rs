@@ -47,7 +47,8 @@ pub(super) fn settings(args: &Matrix, plan: &Plan) -> Vec<(String, String)> {
         ("keys", args.keys.to_string()),
         ("value-bytes", args.value_bytes.to_string()),
         ("durability", durability_choice(args).name().to_owned()),
-        ("cache-bytes", args.cache_bytes.unwrap_or(CACHE_BYTES).to_string()),
+        ("cache-bytes", args.cache_bytes.to_string()),
+        ("engine-cache-bytes", args.engine_cache_bytes.unwrap_or(CACHE_BYTES).to_string()),
         ("direct-threads", threads.to_string()),
         ("seed", args.seed.to_string()),
     ];

@@ -103,6 +103,7 @@ impl<'a> Running<'a> {
             seed: args.seed,
             rate_per_sec: args.rate,
             durability: durability(args),
+            cache_bytes: args.cache_bytes,
             direct_threads: args.direct_threads.unwrap_or_else(machine::cpus),
         };
         let progress = Progress::start(plan.samples() as u64, plan.duration());
@@ -142,7 +143,7 @@ impl<'a> Running<'a> {
             kind,
             keys: self.args.keys as u64,
             value_bytes: self.args.value_bytes,
-            cache_bytes: self.args.cache_bytes.unwrap_or(CACHE_BYTES),
+            cache_bytes: self.args.engine_cache_bytes.unwrap_or(CACHE_BYTES),
             is_cold,
             seed: self.args.seed,
         };

@@ -161,8 +161,8 @@ fn check(args: &Matrix) -> Result<(), String> {
         if args.durability.is_some() {
             return Err("--engine memory has no durability: leave --durability out".into());
         }
-        if args.cache_bytes.is_some() {
-            return Err("--engine memory has no read cache: leave --cache-bytes out".into());
+        if args.engine_cache_bytes.is_some() {
+            return Err("--engine memory has no read cache: leave --engine-cache-bytes out".into());
         }
         if args.dir.is_some() {
             return Err("--engine memory keeps nothing in --dir: leave it out".into());

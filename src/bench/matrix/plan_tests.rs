@@ -92,7 +92,7 @@ fn what_contradicts_is_refused() {
     assert_refused(&["--bridge", "direct", "--pool-threads", "2"], "--pool-threads is for");
     assert_refused(&["--bridge", "pool", "--direct-threads", "2"], "--direct-threads is for");
     assert_refused(&["--durability", "no"], "no durability");
-    assert_refused(&["--cache-bytes", "1mb"], "no read cache");
+    assert_refused(&["--engine-cache-bytes", "1mb"], "no read cache");
     assert_refused(&["--dir", "."], "--dir");
     assert_refused(&["--value-bytes", "1gb"], "--value-bytes is");
     assert_refused(&["--concurrency", "1,2000000"], "2000000 is more");

@@ -38,6 +38,8 @@ pub(super) struct Settings {
     pub(super) seed: u64,
     pub(super) rate_per_sec: Option<f64>,
     pub(super) durability: Durability,
+    /// Memory for the record cache of Pontoon's modes.
+    pub(super) cache_bytes: usize,
     pub(super) direct_threads: usize,
 }
 
@@ -163,6 +165,7 @@ impl Job<'_> {
             bridge,
             pool_threads: self.entry.pool_threads,
             durability: self.settings.durability,
+            cache_bytes: self.settings.cache_bytes,
         };
         let (store, keyspace) = self.data.open_store(options).await?;
         let calls = store.with_durability(self.durability());

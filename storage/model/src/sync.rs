@@ -46,6 +46,19 @@ pub(crate) fn step() {
     AtomicBool::new(false).load(Ordering::SeqCst);
 }
 
+/// `job`, unless a fault comes in between.
+///
+/// # Panics
+/// As a fault.
+pub(crate) fn or_lost<T>(job: T) -> Option<T> {
+    let faults = crate::threads::faults();
+    if once_in(faults) {
+        drop(job);
+        std::panic::resume_unwind(Box::new("a thread broke off"));
+    }
+    (!once_in(faults)).then_some(job)
+}
+
 /// Whether to do what happens once in `n` times.
 pub(crate) fn once_in(n: u32) -> bool {
     n > 0 && thread_rng().gen_ratio(1, n)

@@ -1,12 +1,13 @@
-//! The crate `threadpool` as the bridge uses it, on the scheduler's threads, with the faults that a
-//! bridge mode may show: a job that is dropped unrun, now or later, and a panic in `execute`.
+//! The crate `threadpool` as the bridge uses it, on the scheduler's threads; and how many of the jobs
+//! that the bridge hands over meet a fault that a mode may show: dropped unrun, now or later, or a
+//! panic.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::sync::{Condvar, Mutex, lock, once_in, thread, wait};
+use crate::sync::{Condvar, Mutex, lock, thread, wait};
 
 std::thread_local! {
     static FAULTS: Cell<u32> = const { Cell::new(0) };
@@ -15,6 +16,10 @@ std::thread_local! {
 /// From now on one in `n` jobs meets a fault of each kind; 0 for none.
 pub fn one_fault_in(n: u32) {
     FAULTS.set(n);
+}
+
+pub(crate) fn faults() -> u32 {
+    FAULTS.get()
 }
 
 /// A pool of threads.
@@ -45,17 +50,8 @@ impl ThreadPool {
         Self(shared)
     }
 
-    /// Runs `job`, unless a fault comes in between.
-    ///
-    /// # Panics
-    /// As a fault.
+    /// Runs `job`.
     pub fn execute(&self, job: impl FnOnce() + Send + 'static) {
-        if once_in(FAULTS.get()) {
-            return;
-        }
-        if once_in(FAULTS.get()) {
-            resume_unwind(Box::new("no thread could be started"));
-        }
         lock(&self.0.state).queue.push_back(Box::new(job));
         self.0.changed.notify_one();
     }
@@ -74,11 +70,7 @@ impl Shared {
         loop {
             if let Some(job) = state.queue.pop_front() {
                 drop(state);
-                if once_in(FAULTS.get()) {
-                    drop(job);
-                } else {
-                    drop(catch_unwind(AssertUnwindSafe(job)));
-                }
+                drop(catch_unwind(AssertUnwindSafe(job)));
                 state = lock(&self.state);
             } else if state.dropped {
                 return;

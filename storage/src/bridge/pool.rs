@@ -1,11 +1,11 @@
-//! The mode `pool`: dedicated named threads, built on the crate `threadpool`.
+//! The mode `pool`: dedicated named threads, started by the crate `threadpool`.
 //!
 //! Writes and background work have one thread each, of the store's own, so that no lane can hold
 //! another's last thread. Reads have threads of the store's own, or share the process's pool.
 //!
-//! A pool of `n` read threads is `n` pools of one thread: the threads of one `ThreadPool` wait for
-//! each other behind one lock, so that every job wakes two of them, and the second for nothing. It
-//! also lets a job go to a thread that is idle for certain, and never behind one that is stuck.
+//! Each thread runs one job of its pool for life, which waits for ours. The crate's own queue wakes two
+//! threads for one job, and a thread that waits there spins first, which keeps whoever it has just
+//! answered from its CPU: 50 us a call where there are few CPUs.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -18,136 +18,97 @@ use threadpool::ThreadPool;
 use super::{BridgeMode, Job, LaneKind};
 use crate::error::{Error, Result};
 use crate::lane::call::quietly;
-use crate::sync::{Condvar, Mutex, lock, thread_local, wait};
+use crate::sync::{Condvar, Mutex, lock, or_lost, thread_local, wait};
 
 /// The read threads of all stores that ask for none of their own; started when first needed.
-static SHARED: OnceCell<Arc<Threads>> = OnceCell::new();
+static SHARED: OnceCell<Threads> = OnceCell::new();
 
 pub(super) struct Pool {
-    threads: Option<PoolThreads>,
-    /// Counts the threads of the store's own.
-    own: Arc<Living>,
+    read: ReadThreads,
+    write: Threads,
+    background: Threads,
 }
 
-struct PoolThreads {
-    read: Arc<Threads>,
-    write: ThreadPool,
-    background: ThreadPool,
+enum ReadThreads {
+    Own(Threads),
+    Shared(&'static Threads),
 }
 
 impl Pool {
     /// Starts the store's threads, and the shared ones if it is to use them.
     pub(super) fn start(read_threads: Option<usize>) -> Result<Self> {
-        let own = Arc::new(Living::default());
-        // `threadpool` panics when it cannot start a thread.
-        let start = || {
-            let read = match read_threads {
-                Some(threads) => Threads::start("pontoon-read", threads, &own),
-                None => Arc::clone(SHARED.get_or_init(|| {
-                    let threads = num_cpus::get().max(1);
-                    Threads::start("pontoon-shared", threads, &Arc::default())
-                })),
-            };
-            let write = one_thread("pontoon-write", &own);
-            PoolThreads { read, write, background: one_thread("pontoon-back", &own) }
+        let read = match read_threads {
+            Some(threads) => ReadThreads::Own(Threads::start("pontoon-read", threads)?),
+            None => ReadThreads::Shared(
+                SHARED.get_or_try_init(|| Threads::start("pontoon-shared", num_cpus::get()))?,
+            ),
         };
-        let threads = catch_unwind(AssertUnwindSafe(start))
-            .map_err(|_| Error::Bridge("no thread could be started".into()))?;
-        Ok(Self { threads: Some(threads), own })
+        let write = Threads::start("pontoon-write", 1)?;
+        Ok(Self { read, write, background: Threads::start("pontoon-back", 1)? })
     }
 
     pub(super) fn read_threads(&self) -> usize {
-        self.threads.as_ref().map_or(0, |threads| threads.read.threads.len())
+        self.read().queue.seats.len()
+    }
+
+    fn read(&self) -> &Threads {
+        match &self.read {
+            ReadThreads::Own(threads) => threads,
+            ReadThreads::Shared(threads) => threads,
+        }
     }
 }
 
 impl BridgeMode for Pool {
     fn submit(&self, lane: LaneKind, job: Job) {
-        let Some(threads) = &self.threads else { return };
         match lane {
-            LaneKind::Read => threads.read.execute(job),
-            LaneKind::Write => threads.write.execute(job),
-            LaneKind::Background => threads.background.execute(job),
+            LaneKind::Read => self.read(),
+            LaneKind::Write => &self.write,
+            LaneKind::Background => &self.background,
         }
+        .queue
+        .push(job);
     }
 }
 
-impl Drop for Pool {
-    /// Blocks until the store's own threads, which are idle by now, have ended.
-    fn drop(&mut self) {
-        drop(self.threads.take());
-        self.own.wait_for_none();
-    }
-}
-
+/// Some threads with one queue. Dropping them blocks until they, who are idle by then, have ended.
 struct Threads {
-    threads: Vec<ThreadPool>,
-    turns: Mutex<Turns>,
-}
-
-struct Turns {
-    idle: Vec<usize>,
-    /// Jobs for which no thread was idle; at most one for each drain of each store.
-    waiting: VecDeque<Job>,
+    queue: Arc<JobQueue>,
+    pool: Option<ThreadPool>,
 }
 
 impl Threads {
-    /// # Panics
-    /// When a thread cannot be started, as `threadpool` does.
-    fn start(name: &str, count: usize, living: &Arc<Living>) -> Arc<Self> {
-        let threads: Vec<_> = (0..count.max(1)).map(|_| one_thread(name, living)).collect();
-        let turns = Turns { idle: (0..threads.len()).collect(), waiting: VecDeque::new() };
-        Arc::new(Self { threads, turns: Mutex::new(turns) })
-    }
-
-    /// Runs `job` on the thread that became idle last, or else on the first that becomes idle.
-    fn execute(self: &Arc<Self>, job: Job) {
-        let mut turns = lock(&self.turns);
-        match turns.idle.pop() {
-            None => turns.waiting.push_back(job),
-            Some(index) => {
-                drop(turns);
-                self.execute_on(index, job);
-            }
-        }
-    }
-
-    fn execute_on(self: &Arc<Self>, index: usize, job: Job) {
-        let turn = Turn { threads: Arc::clone(self), index };
-        if let Some(thread) = self.threads.get(index) {
-            thread.execute(move || {
-                let _turn = turn;
-                job();
-            });
-        }
-    }
-}
-
-/// A thread in use. Dropped when its job has ended, or will not run, it takes the next.
-struct Turn {
-    threads: Arc<Threads>,
-    index: usize,
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let mut turns = lock(&self.threads.turns);
-        match turns.waiting.pop_front() {
-            None => turns.idle.push(self.index),
-            Some(job) => {
-                drop(turns);
-                quietly(|| self.threads.execute_on(self.index, job));
-            }
-        }
+    fn start(name: &str, count: usize) -> Result<Self> {
+        let queue = Arc::new(JobQueue::new(count.max(1)));
+        // `threadpool` panics when it cannot start a thread.
+        let pool = catch_unwind(AssertUnwindSafe(|| start_pool(name, &queue)));
+        let pool = pool.map_err(|_| {
+            queue.end();
+            Error::Bridge("no thread could be started".into())
+        })?;
+        Ok(Self { queue, pool: Some(pool) })
     }
 }
 
 #[allow(clippy::disallowed_methods)] // the bridge is where threads are started
-fn one_thread(name: &str, living: &Arc<Living>) -> ThreadPool {
-    let pool = ThreadPool::with_name(name.into(), 1);
-    let life = Life::begin(living);
-    pool.execute(move || LIFE.with(|slot| slot.set(Some(life))));
+fn start_pool(name: &str, queue: &Arc<JobQueue>) -> ThreadPool {
+    let pool = ThreadPool::with_name(name.into(), queue.seats.len());
+    for seat in 0..queue.seats.len() {
+        let life = Life::begin(queue);
+        pool.execute(move || {
+            life.0.serve(seat);
+            LIFE.with(|slot| slot.set(Some(life)));
+        });
+    }
     pool
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.queue.end();
+        drop(self.pool.take());
+        self.queue.wait_for_none();
+    }
 }
 
 thread_local! {
@@ -155,34 +116,90 @@ thread_local! {
     static LIFE: Cell<Option<Life>> = const { Cell::new(None) };
 }
 
-/// How many threads have not ended.
-#[derive(Default)]
-struct Living {
-    count: Mutex<usize>,
-    changed: Condvar,
-}
-
-impl Living {
-    fn wait_for_none(&self) {
-        let mut count = lock(&self.count);
-        while *count > 0 {
-            count = wait(&self.changed, count);
-        }
-    }
-}
-
-struct Life(Arc<Living>);
+/// A thread that has not ended.
+struct Life(Arc<JobQueue>);
 
 impl Life {
-    fn begin(living: &Arc<Living>) -> Self {
-        *lock(&living.count) += 1;
-        Self(Arc::clone(living))
+    fn begin(queue: &Arc<JobQueue>) -> Self {
+        lock(&queue.state).living += 1;
+        Self(Arc::clone(queue))
     }
 }
 
 impl Drop for Life {
     fn drop(&mut self) {
-        *lock(&self.0.count) -= 1;
-        self.0.changed.notify_all();
+        lock(&self.0.state).living -= 1;
+        self.0.died.notify_all();
+    }
+}
+
+/// Jobs, and the threads that wait for one.
+struct JobQueue {
+    state: Mutex<State>,
+    /// One for each thread, so that a job wakes the one it is for.
+    seats: Vec<Condvar>,
+    died: Condvar,
+}
+
+struct State {
+    /// At most one for each drain of each store.
+    jobs: VecDeque<Job>,
+    /// The seats of threads that wait. Whoever came last goes first: its memory is still warm.
+    idle: Vec<usize>,
+    ended: bool,
+    living: usize,
+}
+
+impl JobQueue {
+    fn new(threads: usize) -> Self {
+        let state = State { jobs: VecDeque::new(), idle: Vec::new(), ended: false, living: 0 };
+        let seats = (0..threads).map(|_| Condvar::default()).collect();
+        Self { state: Mutex::new(state), seats, died: Condvar::default() }
+    }
+
+    fn push(&self, job: Job) {
+        let Some(job) = or_lost(job) else { return };
+        let mut state = lock(&self.state);
+        state.jobs.push_back(job);
+        let seat = state.idle.pop();
+        drop(state);
+        if let Some(seat) = seat.and_then(|seat| self.seats.get(seat)) {
+            seat.notify_one();
+        }
+    }
+
+    /// Runs jobs until there will be none.
+    fn serve(&self, seat: usize) {
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                drop(state);
+                quietly(|| {
+                    if let Some(job) = or_lost(job) {
+                        job();
+                    }
+                });
+                state = lock(&self.state);
+            } else if state.ended {
+                return;
+            } else if let Some(changed) = self.seats.get(seat) {
+                state.idle.push(seat);
+                state = wait(changed, state);
+                // Woken by nobody, or by the end.
+                state.idle.retain(|idle| *idle != seat);
+            }
+        }
+    }
+
+    fn end(&self) {
+        lock(&self.state).ended = true;
+        self.seats.iter().for_each(Condvar::notify_all);
+    }
+
+    fn wait_for_none(&self) {
+        let mut state = lock(&self.state);
+        while state.living > 0 {
+            state = wait(&self.died, state);
+        }
     }
 }

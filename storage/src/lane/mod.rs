@@ -14,13 +14,15 @@ use crate::bridge::{Deadline, LaneKind, RunningBridge};
 use crate::error::{Error, Result};
 use crate::metrics::LaneMetrics;
 use crate::options::{OnFull, QueueLimits};
-use crate::sync::AtomicBool;
+use crate::sync::{AtomicBool, Instant};
 
 pub(crate) mod call;
+mod linger;
 pub(crate) mod queue;
 pub(crate) mod read;
 pub(crate) mod write;
 
+use linger::Linger;
 use queue::{Pushed, Queue, Queued, TakeLimit, Taken};
 
 /// Batches that one job runs before it makes room for others on its thread.
@@ -90,6 +92,7 @@ pub(crate) struct Admission {
 pub(crate) struct Lane<W> {
     kind: LaneKind,
     queue: Queue<Entry<W>>,
+    linger: Linger,
     operations: Semaphore,
     bytes: Semaphore,
     bytes_max: usize,
@@ -115,6 +118,7 @@ impl<W: Work> Lane<W> {
         Arc::new(Self {
             kind,
             queue: Queue::new(drains_max, num_cpus::get(), take),
+            linger: Linger::new(),
             operations: Semaphore::new(limits.operations.min(Semaphore::MAX_PERMITS)),
             bytes: Semaphore::new(bytes_max),
             bytes_max,
@@ -250,6 +254,7 @@ impl<W: Work> Drain<W> {
         let lane = Arc::clone(&self.lane);
         let mut batch = Vec::new();
         let mut slow = None;
+        lane.linger.drain_begins();
         for _ in 0..BATCHES_PER_JOB_MAX {
             let start_drain = match lane.queue.take(&mut batch, slow) {
                 Taken::Work { start_drain } => start_drain,
@@ -263,6 +268,7 @@ impl<W: Work> Drain<W> {
             }
             (self.operations, self.bytes) = held(&batch);
             lane.metrics.drains.add(1);
+            let begun = Instant::now();
             slow = Some(lane.drainer.drain(&mut batch, &lane.metrics));
             let (operations, bytes) = held(&batch);
             lane.release(self.operations - operations, self.bytes - bytes);
@@ -270,6 +276,7 @@ impl<W: Work> Drain<W> {
             if !batch.is_empty() && lane.queue.put_back(&mut batch) {
                 lane.start_drain();
             }
+            lane.linger.stay(begun, || lane.queue.len() == 0);
         }
         lane.submit(self);
     }

@@ -82,6 +82,10 @@ impl Points<'_> {
     }
 
     pub(super) fn get_many(&self, keys: &[(KeyspaceId, &[u8])]) -> Vec<Result<Option<Bytes>>> {
+        let first = keys.first().map(|(keyspace, _)| *keyspace);
+        if let Some(keyspace) = first.filter(|first| keys.iter().all(|(other, _)| other == first)) {
+            return self.get_of_one(keyspace, keys.iter().map(|(_, key)| *key).collect());
+        }
         let mut of_keyspace: BTreeMap<KeyspaceId, (Vec<usize>, Vec<&[u8]>)> = BTreeMap::new();
         for (position, (keyspace, key)) in keys.iter().enumerate() {
             let (positions, keys) = of_keyspace.entry(*keyspace).or_default();
@@ -90,11 +94,7 @@ impl Points<'_> {
         }
         let mut answers: Vec<Result<Option<Bytes>>> = vec![Ok(None); keys.len()];
         for (keyspace, (positions, keys)) in of_keyspace {
-            let found = if keys.len() < BATCH_KEYS_MIN {
-                keys.iter().map(|key| self.get(keyspace, key)).collect()
-            } else {
-                self.get_batch(keyspace, &keys)
-            };
+            let found = self.get_of_one(keyspace, keys);
             for (position, value) in positions.into_iter().zip(found) {
                 if let Some(answer) = answers.get_mut(position) {
                     *answer = value;
@@ -102,6 +102,14 @@ impl Points<'_> {
             }
         }
         answers
+    }
+
+    fn get_of_one(&self, keyspace: KeyspaceId, keys: Vec<&[u8]>) -> Vec<Result<Option<Bytes>>> {
+        if keys.len() < BATCH_KEYS_MIN {
+            keys.iter().map(|key| self.get(keyspace, key)).collect()
+        } else {
+            self.get_batch(keyspace, &keys)
+        }
     }
 
     fn get_batch(&self, keyspace: KeyspaceId, keys: &[&[u8]]) -> Vec<Result<Option<Bytes>>> {

@@ -34,7 +34,7 @@ fn check_books(shell: &Shell) {
         for (stored_key, stored) in meta.iter().filter(|(key, _)| range.contains(key)) {
             let (hash, key) = encoding::split_record_key(stored_key).unwrap();
             assert_eq!(hash, encoding::hash(&key));
-            let record = Record::decode(stored).unwrap();
+            let record = Record::decode(stored.clone()).unwrap();
             keys += 1;
             if let Some(at_ms) = record.expires_at_ms {
                 expiring += 1;

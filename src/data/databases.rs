@@ -20,6 +20,8 @@ struct Keyspaces {
     elements: Keyspace,
     expiry: Keyspace,
     system: Keyspace,
+    /// Where the namespaces of the databases are.
+    namespaces: Vec<Vec<u8>>,
 }
 
 impl Databases {
@@ -35,6 +37,7 @@ impl Databases {
             elements: store.keyspace(encoding::ELEMENTS)?,
             expiry: store.keyspace(encoding::EXPIRY)?,
             system: store.keyspace(encoding::SYSTEM)?,
+            namespaces: (0..DATABASES).map(encoding::database_key).collect(),
         }));
         let prepared = databases.clone();
         store.update(move |tx| prepared.prepare(tx)).await?;
@@ -93,7 +96,8 @@ impl Databases {
     }
 
     pub(super) fn namespace(&self, reader: &dyn Reader, db: u8) -> Result<u64> {
-        encoding::decode_namespace(&self.book(reader, &encoding::database_key(db), db)?)
+        let key = self.0.namespaces.get(usize::from(db)).map(Vec::as_slice).unwrap_or_default();
+        encoding::decode_namespace(&self.book(reader, key, db)?)
     }
 
     pub(super) fn key_counts(&self, reader: &dyn Reader, db: u8) -> Result<KeyCounts> {

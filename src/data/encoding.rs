@@ -2,7 +2,7 @@
 //!
 //! Numbers are big-endian so that byte order is number order, except record sizes, which are LEB128.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use pontoon_storage::{Error, KeyRange, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -121,15 +121,15 @@ impl Record {
         bytes
     }
 
-    /// From what is stored; the payload shares its memory.
+    /// From what is stored; the payload is the end of it.
     ///
     /// # Errors
     /// [`Error::Corrupted`] for anything that [`encode`](Record::encode) does not write.
-    pub fn decode(stored: &Bytes) -> Result<Self> {
+    pub fn decode(stored: Bytes) -> Result<Self> {
         Self::try_decode(stored).ok_or_else(|| Error::corrupted("a metadata record makes no sense"))
     }
 
-    fn try_decode(stored: &Bytes) -> Option<Self> {
+    fn try_decode(mut stored: Bytes) -> Option<Self> {
         let (&[tag, flags], mut rest) = stored.split_first_chunk::<2>()?;
         if flags & !(FLAG_EXPIRES | FLAG_VERSION) != 0 {
             return None;
@@ -139,7 +139,9 @@ impl Record {
         let version = if flags & FLAG_VERSION != 0 { Some(take_u64(&mut rest)?) } else { None };
         let size = take_varint(&mut rest)?;
         let kind = Kind::from_tag(tag)?;
-        let payload = stored.slice(stored.len() - rest.len()..);
+        let header_len = stored.len() - rest.len();
+        stored.advance(header_len);
+        let payload = stored;
         let whole = kind != Kind::String
             || match version {
                 None => payload.len() as u64 == size,

@@ -49,7 +49,7 @@ proptest! {
     #[test]
     fn records_come_back(record in records()) {
         let stored = Bytes::from(record.encode());
-        prop_assert_eq!(Record::decode(&stored).unwrap(), record);
+        prop_assert_eq!(Record::decode(stored).unwrap(), record);
     }
 
     /// Whatever is damaged, decoding says so or gives a record that is stored exactly so.
@@ -60,7 +60,7 @@ proptest! {
         flags in 0..5u8,
     ) {
         let stored = Bytes::from([&[tag, flags], stored.as_slice()].concat());
-        if let Ok(record) = Record::decode(&stored) {
+        if let Ok(record) = Record::decode(stored.clone()) {
             prop_assert_eq!(record.encode(), stored);
         }
     }
@@ -139,7 +139,7 @@ fn what_makes_no_sense_is_damage() {
         b"\x01\x00\x00a",
         b"\x01\x02\0\0\0\0\0\0\0\x01\x81\x80\x80\x80\x02",
     ] {
-        let decoded = Record::decode(&Bytes::from_static(stored));
+        let decoded = Record::decode(Bytes::from_static(stored));
         assert!(matches!(decoded, Err(Error::Corrupted(_))), "{stored:?}: {decoded:?}");
     }
     assert!(KeyCounts::decode(&[0; 15]).is_err());

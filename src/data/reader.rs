@@ -37,7 +37,7 @@ impl<'a> DbReader<'a> {
         let Some(stored) = self.state.stored(self.reader, namespace, key)? else {
             return Ok(None);
         };
-        let record = Record::decode(&stored)?;
+        let record = Record::decode(stored)?;
         Ok((!record.is_expired(self.state.now_ms)).then_some(record))
     }
 

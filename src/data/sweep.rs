@@ -94,7 +94,7 @@ pub fn expire_step(
                 removed_before_ms = at_ms;
             }
             let stored = state.stored(tx, namespace, &key)?;
-            let record = stored.as_ref().map(Record::decode).transpose()?;
+            let record = stored.map(Record::decode).transpose()?;
             match record.filter(|record| record.expires_at_ms == Some(at_ms)) {
                 Some(record) => {
                     DbWriter::new(tx, &mut state, db).remove(&key, &record)?;

@@ -49,7 +49,7 @@ pub fn scan(db: &mut DbReader<'_>, cursor: u64, count: usize) -> Result<Walk> {
         let mut last_hash = None;
         for (key, stored) in page {
             let (hash, key) = encoding::split_record_key(&key)?;
-            let record = Record::decode(&stored)?;
+            let record = Record::decode(stored)?;
             seen += 1;
             seen_bytes += key.len();
             first_hash = first_hash.or(Some(hash));
@@ -81,7 +81,7 @@ pub fn for_each(db: &mut DbReader<'_>, mut visit: impl FnMut(Bytes)) -> Result<(
     let mut pages = Pages::new(encoding::namespace_range(db.namespace()?));
     while let Some(page) = pages.next(db, PAGE)? {
         for (key, stored) in page {
-            if !Record::decode(&stored)?.is_expired(db.now_ms()) {
+            if !Record::decode(stored)?.is_expired(db.now_ms()) {
                 visit(encoding::split_record_key(&key)?.1);
             }
         }
@@ -102,7 +102,7 @@ pub fn random_key(db: &mut DbReader<'_>) -> Result<Option<Bytes>> {
         for _ in 0..RANDOM_STEPS_MAX {
             let Some(page) = pages.next(db, PageLimit::ONE)? else { break };
             for (key, stored) in page {
-                if !Record::decode(&stored)?.is_expired(db.now_ms()) {
+                if !Record::decode(stored)?.is_expired(db.now_ms()) {
                     return Ok(Some(encoding::split_record_key(&key)?.1));
                 }
             }

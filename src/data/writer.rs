@@ -50,7 +50,7 @@ impl<'a> DbWriter<'a> {
         }
         let namespace = self.reader().namespace()?;
         let Some(stored) = self.state.stored(self.tx, namespace, key)? else { return Ok(None) };
-        let record = Record::decode(&stored)?;
+        let record = Record::decode(stored)?;
         if record.is_expired(self.state.now_ms) {
             self.remove(key, &record)?;
             self.state.tally.expired += 1;

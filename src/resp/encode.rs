@@ -228,6 +228,11 @@ impl Encoder {
         self.chunks.into_iter()
     }
 
+    /// All replies, if none of them is shared with others.
+    pub fn as_slice(&self) -> Option<&[u8]> {
+        self.chunks.is_empty().then_some(&self.tail)
+    }
+
     fn resp3_length(&mut self, kind: u8, len: usize) {
         self.length(if self.protocol == Protocol::Resp3 { kind } else { b'*' }, len);
     }

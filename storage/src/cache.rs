@@ -17,9 +17,12 @@
 //! entry's key: all that was kept before is out of reach, and makes room as it is evicted. A commit
 //! that fails leaves what it touched marked as in flight for good, since its outcome is unknown.
 //!
-//! The map and its eviction are the crate `quick_cache`'s.
+//! The map and its eviction are the crate `quick_cache`'s. A record's key and value lie side by side in one
+//! allocation of the cache's own, and a small value is copied out of it: counting references would
+//! write to memory that every reader of the record shares.
 
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
@@ -32,8 +35,11 @@ use crate::metrics::CacheStats;
 use crate::sync::{AtomicU64, Mutex, lock, step};
 
 /// What a record costs in memory beside its key and value, in bytes: the entry in the map with its
-/// share of empty and ghost places, and the headers of two allocations.
-const RECORD_OVERHEAD_BYTES: usize = 240;
+/// share of empty and ghost places, and the header of an allocation.
+const RECORD_OVERHEAD_BYTES: usize = 200;
+
+/// Values up to this size are copied to whoever finds them, larger ones shared.
+const COPIED_BYTES_MAX: usize = 4 << 10;
 
 /// What a typical record weighs: only a hint for the map's first size and number of shards.
 const RECORD_BYTES_TYPICAL: usize = 512;
@@ -54,7 +60,7 @@ pub(crate) struct Moment(u64);
 
 /// See the module.
 pub(crate) struct RecordCache {
-    records: Cache<Key, Option<Bytes>, Weight>,
+    records: Cache<Key, Value, Weight>,
     stripes: Box<[Stripe]>,
     keyspaces: Box<[AtomicU64]>,
     now: AtomicU64,
@@ -128,7 +134,7 @@ impl RecordCache {
         moment: Moment,
         keyspace: KeyspaceId,
         key: &'k [u8],
-        get: impl FnOnce(&KeyRef<'k>) -> Option<Option<Bytes>>,
+        get: impl FnOnce(&KeyRef<'k>) -> Option<Value>,
     ) -> Option<Option<Bytes>> {
         let epoch = self.keyspaces.get(keyspace.index())?.load(Ordering::SeqCst);
         let stripe = self.stripe(keyspace, key)?;
@@ -136,7 +142,7 @@ impl RecordCache {
             return None;
         }
         let value = get(&KeyRef { keyspace, epoch, key })?;
-        is_settled(stripe.touched.load(Ordering::SeqCst), moment).then_some(value)
+        is_settled(stripe.touched.load(Ordering::SeqCst), moment).then(|| value.found())
     }
 
     /// Remembers that `key` was `value` at `moment` or later, unless it has been touched since.
@@ -152,13 +158,12 @@ impl RecordCache {
         }
         let Some(epoch) = self.keyspaces.get(keyspace.index()) else { return };
         let Some(stripe) = self.stripe(keyspace, key) else { return };
-        // Copied: a slice would hold the whole buffer it is of.
-        let record = Key { keyspace, epoch: 0, key: Bytes::copy_from_slice(key) };
+        let record = Record::new(key, value);
         let _keeping = lock(&stripe.keeping);
         let epoch = epoch.load(Ordering::SeqCst);
         if is_settled(epoch, moment) && is_settled(stripe.touched.load(Ordering::SeqCst), moment) {
             step();
-            self.records.insert(Key { epoch, ..record }, value.cloned());
+            self.insert(keyspace, epoch, record);
         }
     }
 
@@ -205,6 +210,11 @@ impl RecordCache {
             bytes: self.records.weight(),
             bytes_max: self.bytes_max as u64,
         }
+    }
+
+    fn insert(&self, keyspace: KeyspaceId, epoch: u64, record: Record) {
+        let value = Value::Kept(record.clone());
+        self.records.insert(Key { keyspace, epoch, record }, value);
     }
 
     /// A failed commit has left the moment odd; the next is odd again.
@@ -255,9 +265,7 @@ impl InFlight<'_> {
             for (key, value) in &changes.writes {
                 match value {
                     Some(value) if weight(key, Some(value)) <= cache.record_bytes_max => {
-                        let key = Bytes::copy_from_slice(key);
-                        let value = Some(Bytes::copy_from_slice(value));
-                        cache.records.insert(Key { keyspace, epoch, key }, value);
+                        cache.insert(keyspace, epoch, Record::new(key, Some(value)));
                     }
                     _ => {
                         cache.records.remove(&KeyRef { keyspace, epoch, key });
@@ -276,7 +284,7 @@ struct Key {
     keyspace: KeyspaceId,
     /// When the keyspace was last touched as a whole.
     epoch: u64,
-    key: Bytes,
+    record: Record,
 }
 
 struct KeyRef<'k> {
@@ -287,7 +295,7 @@ struct KeyRef<'k> {
 
 impl Key {
     fn as_ref(&self) -> KeyRef<'_> {
-        KeyRef { keyspace: self.keyspace, epoch: self.epoch, key: &self.key }
+        KeyRef { keyspace: self.keyspace, epoch: self.epoch, key: self.record.key() }
     }
 }
 
@@ -314,19 +322,78 @@ impl Eq for Key {}
 
 impl Equivalent<Key> for KeyRef<'_> {
     fn equivalent(&self, other: &Key) -> bool {
-        self.key == &*other.key && self.epoch == other.epoch && self.keyspace == other.keyspace
+        self.epoch == other.epoch
+            && self.keyspace == other.keyspace
+            && self.key == other.record.key()
     }
 }
 
 #[derive(Clone)]
 struct Weight;
 
-impl Weighter<Key, Option<Bytes>> for Weight {
-    fn weight(&self, key: &Key, value: &Option<Bytes>) -> u64 {
-        weight(&key.key, value.as_ref()) as u64
+impl Weighter<Key, Value> for Weight {
+    fn weight(&self, key: &Key, _: &Value) -> u64 {
+        (RECORD_OVERHEAD_BYTES + key.record.bytes.len()) as u64
     }
 }
 
 fn weight(key: &[u8], value: Option<&Bytes>) -> usize {
     RECORD_OVERHEAD_BYTES + key.len() + value.map_or(0, Bytes::len)
+}
+
+/// A key with its value behind it.
+#[derive(Clone)]
+struct Record {
+    bytes: Arc<[u8]>,
+    key_len: usize,
+    is_absent: bool,
+}
+
+impl Record {
+    fn new(key: &[u8], value: Option<&Bytes>) -> Self {
+        let bytes = [key, value.map_or(&[], |value| value)].concat().into();
+        Self { bytes, key_len: key.len(), is_absent: value.is_none() }
+    }
+
+    fn key(&self) -> &[u8] {
+        self.bytes.get(..self.key_len).unwrap_or_default()
+    }
+}
+
+impl AsRef<[u8]> for Record {
+    /// The value.
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.get(self.key_len..).unwrap_or_default()
+    }
+}
+
+enum Value {
+    /// As the map has it.
+    Kept(Record),
+    /// As the map hands it out.
+    Found(Option<Bytes>),
+}
+
+impl Value {
+    fn found(self) -> Option<Bytes> {
+        match self {
+            Value::Found(value) => value,
+            kept @ Value::Kept(_) => kept.clone().found(),
+        }
+    }
+}
+
+/// The map clones what it hands out, under its lock.
+impl Clone for Value {
+    fn clone(&self) -> Self {
+        let value = match self {
+            Value::Found(value) => value.clone(),
+            Value::Kept(record) if record.is_absent => None,
+            Value::Kept(record) if record.as_ref().len() <= COPIED_BYTES_MAX => {
+                Some(Bytes::copy_from_slice(record.as_ref()))
+            }
+            Value::Kept(record) => Some(Bytes::from_owner(record.clone())),
+        };
+        Value::Found(value)
+    }
 }

@@ -152,10 +152,11 @@ struct Serve {
     #[arg(value_parser = parse_positive, help_heading = THREADS)]
     pool_threads: Option<usize>,
 
-    /// Which tokio runtime serves the connections
-    #[arg(long, env = "PONTOON_RUNTIME", default_value = "multi-thread", value_name = "FLAVOR")]
-    #[arg(value_enum, help_heading = THREADS)]
-    runtime: RuntimeChoice,
+    /// Which tokio runtime serves the connections [default: current-thread on one or two CPUs, where
+    /// the storage's threads and the clients need the others; else multi-thread]
+    #[arg(long, env = "PONTOON_RUNTIME", value_name = "FLAVOR", value_enum)]
+    #[arg(help_heading = THREADS)]
+    runtime: Option<RuntimeChoice>,
 
     /// Threads of the runtime, with --runtime multi-thread [default: one for each CPU]
     #[arg(long, env = "PONTOON_WORKER_THREADS", value_name = "N")]
@@ -189,9 +190,12 @@ impl Serve {
                 "--pool-threads is for --bridge pool; --bridge blocking uses tokio's threads",
             );
         }
-        if self.worker_threads.is_some() && self.runtime == RuntimeChoice::CurrentThread {
+        if self.worker_threads.is_some() && self.runtime == Some(RuntimeChoice::CurrentThread) {
             return conflict("--worker-threads is for --runtime multi-thread");
         }
+        // Who asks for workers means the runtime that has them.
+        let with_workers = self.worker_threads.map(|_| RuntimeChoice::MultiThread);
+        let runtime = self.runtime.or(with_workers).unwrap_or(defaults.runtime);
         let engine = self.engine.unwrap_or(defaults.engine);
         if self.dir.is_some() && !engine.is_persistent() {
             return conflict("--engine memory keeps nothing in --dir: give one or the other");
@@ -216,7 +220,7 @@ impl Serve {
             durability: self.durability.unwrap_or(defaults.durability),
             bridge: self.bridge,
             pool_threads: self.pool_threads,
-            runtime: self.runtime,
+            runtime,
             worker_threads: self.worker_threads,
             clients_max: self.maxclients,
             password: self.requirepass,

@@ -123,7 +123,7 @@ impl Default for Config {
             durability: DurabilityChoice::Always,
             bridge: BridgeChoice::Pool,
             pool_threads: None,
-            runtime: RuntimeChoice::MultiThread,
+            runtime: default_runtime(),
             worker_threads: None,
             clients_max: 10_000,
             password: None,
@@ -185,6 +185,12 @@ impl Config {
         ];
         entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
+}
+
+/// Where there are but one or two CPUs, more than one thread for the connections costs more than it
+/// brings: see `docs/benchmarks.md`.
+fn default_runtime() -> RuntimeChoice {
+    if num_cpus::get() <= 2 { RuntimeChoice::CurrentThread } else { RuntimeChoice::MultiThread }
 }
 
 /// redb where the build has it: it needs no C++ library.

@@ -1,5 +1,5 @@
-//! What the parts of the storage cost, each alone: a trip through a lane, the overlay of a transaction,
-//! and the engines below both.
+//! What the parts of the storage cost, each alone: a trip through a lane, an answer of the record cache, the
+//! overlay of a transaction, and the engines below.
 //!
 //! ```text
 //! cargo bench -p pontoon-storage --bench parts [--features rocksdb] -- [FILTER] [--save-baseline NAME]
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 
+mod cache;
 mod data;
 mod engine;
 mod lane;
@@ -25,6 +26,6 @@ criterion_group! {
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2))
         .sample_size(50);
-    targets = lane::trips, overlay::operations, engine::calls
+    targets = lane::trips, cache::answers, overlay::operations, engine::calls
 }
 criterion_main!(benches);

@@ -26,9 +26,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pontoon_storage::engine::{Changes, Engine, KeyspaceChanges, Snapshot};
-use pontoon_storage::{
-    Bridge, EngineKind, EngineStats, KeyspaceId, Options, Result, Store, WriteBatch,
-};
+use pontoon_storage::{Bridge, EngineKind, KeyspaceId, Options, Store, WriteBatch};
 use threadpool::ThreadPool;
 use tokio::sync::oneshot;
 
@@ -81,41 +79,7 @@ impl Args {
 }
 
 /// The engine of a store, shared with the baselines that call it directly.
-#[derive(Clone)]
-struct Shared(Arc<dyn Engine>);
-
-impl Engine for Shared {
-    fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
-        self.0.snapshot()
-    }
-    fn get_many(&self, keys: &[(KeyspaceId, &[u8])]) -> Vec<Result<Option<Bytes>>> {
-        self.0.get_many(keys)
-    }
-    fn apply(&self, changes: &Changes, sync: bool) -> Result<()> {
-        self.0.apply(changes, sync)
-    }
-    fn sync(&self) -> Result<()> {
-        self.0.sync()
-    }
-    fn drop_keyspace(&self, keyspace: KeyspaceId) -> Result<bool> {
-        self.0.drop_keyspace(keyspace)
-    }
-    fn keyspaces(&self) -> Result<Vec<String>> {
-        self.0.keyspaces()
-    }
-    fn checkpoint(&self, into: &Path) -> Result<()> {
-        self.0.checkpoint(into)
-    }
-    fn stats(&self) -> Result<EngineStats> {
-        self.0.stats()
-    }
-    fn unsynced_dies_with_process(&self) -> bool {
-        self.0.unsynced_dies_with_process()
-    }
-    fn close(&self) -> Result<()> {
-        self.0.close()
-    }
-}
+type Shared = Arc<dyn Engine>;
 
 /// A store per mode over one directory in turn is not possible, so each mode has its own directory
 /// with the same data; the baselines run on that of the pool.
@@ -132,7 +96,7 @@ async fn open(dir: &Path, kind: EngineKind, bridge: Bridge, keys: u64) -> Subjec
     let options = Options::new(dir).bridge(bridge).engine_cache_bytes(512 << 20).custom_engine(
         kind.name(),
         Arc::new(move |dir: &Path, options, names| {
-            let engine = Shared(Arc::from(kind.open(dir, options, names)?));
+            let engine = Shared::from(kind.open(dir, options, names)?);
             *fill.lock().unwrap() = Some(engine.clone());
             Ok(Box::new(engine))
         }),

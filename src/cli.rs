@@ -147,7 +147,7 @@ struct Serve {
     bridge: BridgeChoice,
 
     /// Threads that read, with --bridge pool; writes have one more, background work too [default:
-    /// one for each CPU]
+    /// two for each CPU, and at least 16: most are used only while reads wait for the disk]
     #[arg(long, env = "PONTOON_POOL_THREADS", value_name = "N")]
     #[arg(value_parser = parse_positive, help_heading = THREADS)]
     pool_threads: Option<usize>,

@@ -32,7 +32,7 @@ pub struct Config {
     pub durability: DurabilityChoice,
     /// How blocking calls leave the async threads.
     pub bridge: BridgeChoice,
-    /// Threads of the pool; `None`: one for each CPU.
+    /// Threads of the pool that read; `None`: two for each CPU, and at least 16.
     pub pool_threads: Option<usize>,
     /// Which tokio runtime.
     pub runtime: RuntimeChoice,

@@ -12,6 +12,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
+use tokio::task::consume_budget;
 
 use crate::command::{Session, admit, refuse, run_connection};
 use crate::resp::{Args, Decoder, Encoder, Limits};
@@ -123,6 +124,9 @@ impl Connection {
     /// Answers every complete request of the input, with one flush at the end.
     async fn answer(&mut self) -> io::Result<()> {
         while !self.session.close_after_reply {
+            // What answers at once waits for nothing: a client that never stops sending such
+            // requests must let others run.
+            consume_budget().await;
             match self.decoder.decode(&mut self.input) {
                 Ok(Some(args)) => self.take(args).await?,
                 Ok(None) => break,

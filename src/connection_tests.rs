@@ -5,12 +5,12 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::command::{ServerState, Settings};
+use crate::command::{Command, Run, ServerState, Settings, lookup};
 use crate::data::Databases;
 
 /// A connection, and the client's end of it.
 async fn connection() -> (Connection, TcpStream) {
-    let store = Store::open(Options::in_memory()).await.unwrap();
+    let store = Store::open(Options::in_memory().cache_bytes(1 << 20)).await.unwrap();
     let databases = Databases::open(&store).await.unwrap();
     let state = ServerState::new(Settings::default());
     let service = Arc::new(Service { store, databases, state });
@@ -53,6 +53,58 @@ async fn an_idle_connection_holds_no_buffers() {
     assert_eq!(connection.input.capacity(), 0);
     assert_eq!(connection.replies.capacity(), 0);
     assert_eq!(connection.pending.capacity(), 0);
+}
+
+#[tokio::test]
+async fn nor_after_reads_that_all_came_from_the_cache() {
+    let (mut connection, mut client) = connection().await;
+    client.write_all(b"SET k v\r\n").await.unwrap();
+    exchange(&mut connection, &mut client, b"+OK\r\n").await;
+    client.write_all(&b"GET k\r\n".repeat(1000)).await.unwrap();
+    exchange(&mut connection, &mut client, &b"$1\r\nv\r\n".repeat(1000)).await;
+    assert_eq!(connection.pending.capacity(), 0);
+    assert_eq!(connection.replies.capacity(), 0);
+}
+
+#[tokio::test]
+async fn a_client_whose_reads_all_hit_lets_others_run() {
+    let (mut connection, mut client) = connection().await;
+    client.write_all(b"SET k v\r\n").await.unwrap();
+    exchange(&mut connection, &mut client, b"+OK\r\n").await;
+    for request in [&b"GET k\r\n"[..], b"PING\r\n"] {
+        connection.input.extend_from_slice(&request.repeat(1000));
+        let mut answering = pin!(connection.answer());
+        assert!(futures::poll!(&mut answering).is_pending(), "{request:?}");
+        answering.await.unwrap();
+    }
+}
+
+/// As if a command had a bug.
+static BUG: Command = Command::new(
+    "bug",
+    2,
+    Run::Read(|_, _, out| {
+        out.ok();
+        panic!("a command with a bug")
+    }),
+)
+.keys(1, 1, 1);
+
+#[tokio::test]
+async fn a_command_that_panics_leaves_one_reply_for_each_request() {
+    let (mut connection, mut client) = connection().await;
+    client.write_all(b"SET k v\r\n").await.unwrap();
+    exchange(&mut connection, &mut client, b"+OK\r\n").await;
+    let args = |line: &'static [u8]| {
+        let mut input = BytesMut::from(line);
+        Decoder::new(Limits::default()).decode(&mut input).unwrap().unwrap()
+    };
+    connection.pending.push(lookup(b"get").unwrap(), args(b"GET k\r\n"));
+    connection.pending.push(&BUG, args(b"BUG k\r\n"));
+    connection.execute().await.unwrap();
+    let replies = connection.replies.as_slice().unwrap();
+    assert_eq!(replies.iter().filter(|byte| **byte == b'-').count(), 2, "{replies:?}");
+    assert_eq!(replies.split(|byte| *byte == b'\n').count(), 3, "{replies:?}");
 }
 
 #[tokio::test]

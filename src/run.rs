@@ -7,9 +7,11 @@ use std::time::{Duration, SystemTime};
 
 use pontoon_storage::{Error, ReadLane, Reader, Store, Transaction};
 
+use tokio::task::consume_budget;
+
 use crate::command::{
-    Command, Environment, Fail, Request, ServerState, Session, execute_cached, execute_read,
-    execute_write, refuse,
+    CachedRun, Command, Environment, Fail, Request, ServerState, Session, execute_cached,
+    execute_read, execute_write, refuse,
 };
 use crate::data::Databases;
 use crate::resp::{Args, Encoder, Protocol};
@@ -46,7 +48,7 @@ pub(crate) struct PendingRun {
 impl PendingRun {
     /// Adds a command behind the others.
     pub(crate) fn push(&mut self, command: &'static Command, args: Args) {
-        self.argument_bytes += args.iter().map(|arg| arg.len()).sum::<usize>();
+        self.argument_bytes += argument_bytes(&args);
         self.requests.push((command, args));
     }
 
@@ -78,9 +80,10 @@ impl PendingRun {
         session: &Session,
         replies: &mut Encoder,
     ) {
-        self.execute_cached(service, session, replies);
-        if self.is_empty() {
-            return;
+        if self.execute_cached(service, session, replies) {
+            // A hit waits for nothing; without this, a client whose reads all hit would never let
+            // others run.
+            return consume_budget().await;
         }
         let requests = mem::take(&mut self.requests);
         let requests_len = requests.len();
@@ -107,23 +110,41 @@ impl PendingRun {
         }
     }
 
-    /// Answers what the record cache can answer of what waits, from the front.
-    fn execute_cached(&mut self, service: &Service, session: &Session, replies: &mut Encoder) {
+    /// Answers what the record cache can answer of what waits, from the front. Whether nothing is left, or
+    /// there may be more to be had from the cache.
+    fn execute_cached(
+        &mut self,
+        service: &Service,
+        session: &Session,
+        replies: &mut Encoder,
+    ) -> bool {
         if self.requests.first().is_some_and(|(command, _)| command.is_write()) {
-            return;
+            return false;
         }
-        let mut done = 0;
-        // Why it did not run at all, the job that follows finds out as well.
-        let _ = service.store.cached(|cached| {
+        let (mark, mut ran) = (replies.mark(), CachedRun::default());
+        let outcome = service.store.cached(|cached| {
             let environment = service.environment(session.db);
-            done = execute_cached(cached, &environment, &self.requests, replies);
+            ran = execute_cached(cached, &environment, &self.requests, replies);
             Ok::<_, Error>(())
         });
-        self.requests.drain(..done);
-        if self.requests.is_empty() {
-            self.argument_bytes = 0;
+        if let Some(Err(_)) = outcome {
+            // It broke off, or did not begin: the job that follows does it all again and says why.
+            replies.truncate_to(mark);
+            return false;
         }
+        if ran.done == self.requests.len() {
+            // With its memory, which an idle connection has none of.
+            *self = Self::default();
+            return true;
+        }
+        self.requests.drain(..ran.done);
+        self.argument_bytes = self.requests.iter().map(|(_, args)| argument_bytes(args)).sum();
+        ran.done > 0 && ran.is_limited
     }
+}
+
+fn argument_bytes(args: &Args) -> usize {
+    args.iter().map(|arg| arg.len()).sum()
 }
 
 /// One crossing: the commands, and what they need on the other side.

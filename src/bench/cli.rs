@@ -77,7 +77,8 @@ pub struct Matrix {
     pub runtime: List<Flavor>,
 
     /// Threads of the pool, for --bridge pool (those that read; writes have one more, background work
-    /// too) and per-call-pool; each number is a contender of its own [default: one for each CPU]
+    /// too) and per-call-pool; each number is a contender of its own [default: per-call-pool one for
+    /// each CPU; pool what a store has by itself, two for each CPU and at least 16]
     #[arg(long, value_name = "N,…", value_parser = parse_positives, help_heading = COMPARED)]
     pub pool_threads: Option<List<usize>>,
 

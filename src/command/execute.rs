@@ -12,7 +12,7 @@ use super::context::{ConnectionContext, ReadContext, WriteContext};
 use super::fail::Fail;
 use super::server_state::ServerState;
 use super::session::Session;
-use super::spec::{Command, Run};
+use super::spec::{Command, KeySpec, Run};
 
 /// A run stops after the command that brings its replies to this many bytes; the caller starts
 /// another for the rest. Bounds what a client that pipelines large reads makes the server hold.
@@ -67,37 +67,52 @@ pub fn execute_read(
     done
 }
 
+/// What became of a run over the record cache.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CachedRun {
+    /// How many commands were run, from the first.
+    pub done: usize,
+    /// Whether a limit ended it, so that the next command may find what it reads.
+    pub is_limited: bool,
+}
+
 /// Runs reading commands over what the record cache holds, in order, and encodes a reply for each, up
-/// to the first that reads something else or writes. Returns how many it ran.
+/// to the first that reads something else, or is not a plain read of the keys it names. `Cached`
+/// bounds how much it looks up, since it runs on the async thread.
 pub fn execute_cached(
     cached: &Cached<'_>,
     environment: &Environment<'_>,
     requests: &[Request],
     out: &mut Encoder,
-) -> usize {
+) -> CachedRun {
     let mut state = RunState::new(environment.databases, environment.now_ms);
     let reply_start = out.len_bytes();
-    let mut done = 0;
+    let mut ran = CachedRun::default();
     for (command, args) in requests {
         let Run::Read(run) = command.run else { break };
+        if command.keys == KeySpec::NONE || command.is_walking() {
+            break;
+        }
         let (mark, tally) = (out.mark(), state.tally);
         let db = DbReader::new(cached, &mut state, environment.db);
         let outcome = run(&mut ReadContext { db, server: environment.server }, args, out);
         if cached.has_missed() {
             out.truncate_to(mark);
             state.tally = tally;
+            ran.is_limited = cached.is_exhausted();
             break;
         }
         reply_failure(outcome, mark, environment.server, out);
-        done += 1;
+        ran.done += 1;
         if out.len_bytes() - reply_start >= REPLY_BYTES_PER_RUN_MAX {
+            ran.is_limited = true;
             break;
         }
     }
-    if done > 0 {
-        count(&state, environment.server, done);
+    if ran.done > 0 {
+        count(&state, environment.server, ran.done);
     }
-    done
+    ran
 }
 
 /// Runs reading and writing commands over one transaction, in order, each in a savepoint of its
@@ -173,8 +188,8 @@ pub fn refuse(fail: &Fail, server: &ServerState, out: &mut Encoder) {
     fail.encode(out);
 }
 
-/// Reads the records of the keys of `requests` as one batch, as far as that is kept in memory, unless there is just one: the engine
-/// answers many at once cheaper than one by one.
+/// Reads the records of the keys of `requests` as one batch, as far as that is kept in memory, unless
+/// there is just one: the engine answers many at once cheaper than one by one.
 fn prefetch(
     reader: &dyn Reader,
     environment: &Environment<'_>,

@@ -36,8 +36,8 @@ mod table;
 pub use context::{ConnectionContext, ReadContext, WriteContext};
 pub use docs::commands_markdown;
 pub use execute::{
-    Environment, REPLY_BYTES_PER_RUN_MAX, Request, execute_cached, execute_read, execute_write,
-    refuse, run_connection,
+    CachedRun, Environment, REPLY_BYTES_PER_RUN_MAX, Request, execute_cached, execute_read,
+    execute_write, refuse, run_connection,
 };
 pub use fail::Fail;
 pub use server_state::{REDIS_VERSION, ServerState, Settings, ShutdownRequest, Stats};

@@ -4,6 +4,7 @@
 //! A chunk that is missing, or the end of one that is short, reads as zeros up to the string's size:
 //! what `SETRANGE` skips is never written.
 
+use std::mem;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
@@ -65,18 +66,20 @@ pub fn read_range(db: &mut DbReader<'_>, record: &Record, range: Range<u64>) -> 
             return Ok(chunk.slice(from..to));
         }
     }
-    let mut whole = BytesMut::zeroed((end - start) as usize);
+    // Made once the first page is there: a read that fails should not have cost as much.
+    let mut whole = None;
     let mut rest = encoding::chunks_range(namespace, version, chunks.start, chunks.end);
     loop {
         let page = db.reader.page(db.keyspaces().elements(), &rest, false, PAGE)?;
+        let whole = whole.get_or_insert_with(|| BytesMut::zeroed((end - start) as usize));
         let mut next = chunks.end;
         for (key, chunk) in &page.entries {
             let index = encoding::chunk_index(key)?;
-            copy_overlap(&mut whole, start, chunk, chunk_start(index));
+            copy_overlap(whole, start, chunk, chunk_start(index));
             next = index + 1;
         }
         if !page.more {
-            return Ok(whole.freeze());
+            return Ok(mem::take(whole).freeze());
         }
         rest.start = encoding::chunk_key(namespace, version, next);
     }

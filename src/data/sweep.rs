@@ -74,7 +74,6 @@ pub fn expire_step(
     let mut step = ExpireStep { removed: 0, more: false };
     let mut left = limit;
     for db in 0..DATABASES {
-        let namespace = state.namespace(tx, db)?;
         if state.key_counts(tx, db)?.expiring == 0 {
             continue;
         }
@@ -82,6 +81,7 @@ pub fn expire_step(
             step.more = true;
             break;
         }
+        let namespace = state.namespace(tx, db)?;
         let range = progress.expired_range(namespace, now_ms);
         let page_limit = PageLimit { entries: left, bytes: STEP_BYTES_MAX };
         let page = tx.page(databases.expiry(), &range, false, page_limit)?;
@@ -120,10 +120,11 @@ pub fn has_expired(
     progress: &SweepProgress,
 ) -> Result<bool> {
     for db in 0..DATABASES {
-        let namespace = databases.namespace(reader, db)?;
-        let range = progress.expired_range(namespace, now_ms);
-        let expiring = databases.key_counts(reader, db)?.expiring;
-        if expiring > 0 && !is_empty(reader, databases.expiry(), &range)? {
+        if databases.key_counts(reader, db)?.expiring == 0 {
+            continue;
+        }
+        let range = progress.expired_range(databases.namespace(reader, db)?, now_ms);
+        if !is_empty(reader, databases.expiry(), &range)? {
             return Ok(true);
         }
     }

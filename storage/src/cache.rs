@@ -15,7 +15,7 @@
 //!
 //! What deletes without naming keys touches its whole keyspace, whose moment is part of every
 //! entry's key: all that was kept before is out of reach, and makes room as it is evicted. A commit
-//! that fails leaves what it touched marked as in flight for good, since its outcome is unknown.
+//! that fails leaves the keyspaces that it touched marked as in flight, since its outcome is unknown.
 //!
 //! The map and its eviction are the crate `quick_cache`'s. A record's key and value lie side by side in one
 //! allocation of the cache's own, and a small value is copied out of it: counting references would
@@ -172,6 +172,9 @@ impl RecordCache {
     pub(crate) fn begin<'c>(&'c self, changes: &'c Changes) -> InFlight<'c> {
         let begun = self.begin_moment();
         for changes in &changes.keyspaces {
+            if self.keyspaces.get(changes.keyspace.index()).is_none() {
+                continue;
+            }
             if !changes.ranges.is_empty() {
                 self.touch_keyspace(changes.keyspace, begun);
             }
@@ -182,7 +185,7 @@ impl RecordCache {
                 }
             }
         }
-        InFlight { cache: self, changes, ended: begun + 1 }
+        InFlight { cache: self, changes, begun, is_done: false }
     }
 
     /// Runs `drop`, which drops `keyspace` in the engine.
@@ -242,19 +245,20 @@ fn is_settled(touched: u64, moment: Moment) -> bool {
     touched & 1 == 0 && touched <= moment.0
 }
 
-/// A commit between its beginning and its end. Dropped without [`done`](InFlight::done), what it
-/// touched is never found again.
+/// A commit between its beginning and its end. Dropped without [`done`](InFlight::done), the keyspaces
+/// that it touched are as good as empty: its outcome is unknown.
 #[must_use = "what is in flight is not found"]
 pub(crate) struct InFlight<'c> {
     cache: &'c RecordCache,
     changes: &'c Changes,
-    ended: u64,
+    begun: u64,
+    is_done: bool,
 }
 
 impl InFlight<'_> {
     /// The changes are visible in the engine, and as durable as asked.
-    pub(crate) fn done(self) {
-        let Self { cache, changes, ended } = self;
+    pub(crate) fn done(mut self) {
+        let (cache, changes, ended) = (self.cache, self.changes, self.begun + 1);
         for changes in &changes.keyspaces {
             let keyspace = changes.keyspace;
             let Some(epoch) = cache.keyspaces.get(keyspace.index()) else { continue };
@@ -277,6 +281,17 @@ impl InFlight<'_> {
             }
         }
         cache.now.store(ended, Ordering::SeqCst);
+        self.is_done = true;
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            for changes in &self.changes.keyspaces {
+                self.cache.touch_keyspace(changes.keyspace, self.begun);
+            }
+        }
     }
 }
 
@@ -395,5 +410,30 @@ impl Clone for Value {
             Value::Kept(record) => Some(Bytes::from_owner(record.clone())),
         };
         Value::Found(value)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::engine::KeyspaceChanges;
+    use crate::keyspace::KeyspaceNames;
+
+    #[test]
+    fn a_commit_to_a_keyspace_that_is_not_cached_hides_nothing() {
+        let names = KeyspaceNames::new(1, 2);
+        let keyspaces = ["cached", "other"].map(|name| names.intern(name).unwrap().id);
+        // With one stripe, which all keys share.
+        let cache = RecordCache::new(BYTES_PER_STRIPE, 1).unwrap();
+        for keyspace in keyspaces {
+            let writes = BTreeMap::from([(Bytes::from("k"), Some(Bytes::from("v")))]);
+            let changes = KeyspaceChanges { keyspace, ranges: BTreeMap::new(), writes };
+            cache.begin(&Changes { keyspaces: vec![changes] }).done();
+        }
+        let found = keyspaces.map(|keyspace| cache.look(cache.now(), keyspace, b"k"));
+        assert_eq!(found, [Some(Some("v".into())), None]);
     }
 }

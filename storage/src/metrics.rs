@@ -85,7 +85,7 @@ pub struct Stats {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CacheStats {
-    /// Lookups that found their key.
+    /// Lookups that found their key, those included that a commit in flight then sent to the engine.
     pub hits: u64,
     /// Lookups that did not, and went to the engine.
     pub misses: u64,

@@ -235,15 +235,15 @@ impl Options {
     }
 
     /// In pool mode: threads of this store's own for reads; it has one more for writes and one for
-    /// background work. By default reads use a pool that all stores of the process share, with a
-    /// thread for each CPU.
+    /// background work. By default reads use a pool that all stores of the process share, with two
+    /// threads for each CPU, and at least 16. Most are used only while reads wait for the disk.
     pub fn pool_threads(mut self, threads: usize) -> Self {
         self.pool_threads = Some(threads);
         self
     }
 
     /// How many read drains may run at once: in pool mode at most the pool's threads, which is the
-    /// default there; else twice the number of CPUs.
+    /// default there; else two for each CPU, and at least 16.
     pub fn read_threads_max(mut self, threads: usize) -> Self {
         self.read_threads_max = Some(threads);
         self

@@ -80,23 +80,34 @@ impl std::fmt::Debug for View {
     }
 }
 
+/// Lookups that one closure over the record cache may make: it runs on the async thread, which others
+/// wait for.
+const LOOKUPS_MAX: u32 = 256;
+
 /// What the record cache holds, as one consistent state: what [`Store::cached`](crate::Store::cached)
-/// gives to its closure. A read of anything else fails with [`Error::NotCached`]; every page is such a read.
+/// gives to its closure. A read of anything else fails with [`Error::NotCached`]; every page is such a read, and so is what goes beyond 256 keys.
 pub struct Cached<'c> {
     cache: &'c RecordCache,
     moment: Moment,
     store: u64,
     missed: Cell<bool>,
+    lookups: Cell<u32>,
 }
 
 impl<'c> Cached<'c> {
     pub(crate) fn new(cache: &'c RecordCache, store: u64) -> Self {
-        Self { cache, moment: cache.now(), store, missed: Cell::new(false) }
+        let (missed, lookups) = (Cell::new(false), Cell::new(0));
+        Self { cache, moment: cache.now(), store, missed, lookups }
     }
 
     /// Whether something has been read that is not there: what was computed since is void.
     pub fn has_missed(&self) -> bool {
         self.missed.get()
+    }
+
+    /// Whether it was not for what is there, but for how much was read: another closure may read on.
+    pub fn is_exhausted(&self) -> bool {
+        self.lookups.get() > LOOKUPS_MAX
     }
 
     fn miss<T>(&self) -> Result<T> {
@@ -107,13 +118,19 @@ impl<'c> Cached<'c> {
 
 impl Reader for Cached<'_> {
     fn get(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<Bytes>> {
-        match self.cache.look(self.moment, own(keyspace, self.store)?, key) {
+        let keyspace = own(keyspace, self.store)?;
+        self.lookups.set(self.lookups.get() + 1);
+        if self.is_exhausted() {
+            return self.miss();
+        }
+        match self.cache.look(self.moment, keyspace, key) {
             Some(value) => Ok(value),
             None => self.miss(),
         }
     }
 
     fn get_many(&self, keyspace: &Keyspace, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>> {
+        own(keyspace, self.store)?;
         keys.iter().map(|key| self.get(keyspace, key)).collect()
     }
 

@@ -108,6 +108,27 @@ fn what_is_not_cached_is_read_across_the_bridge() {
 }
 
 #[test]
+fn a_closure_over_the_cache_looks_up_so_many_keys_and_no_more() {
+    let (_dir, _control, store, ks) = controlled();
+    block_on(store.put(&ks, "k", "v")).unwrap();
+    let exhausted = AtomicBool::new(false);
+    let read = |times: usize| {
+        store.cached(|cached| {
+            let many = cached.get_many(&ks, &vec![&b"k"[..]; times]);
+            exhausted.store(cached.is_exhausted(), Ordering::SeqCst);
+            many
+        })
+    };
+    assert_eq!(read(256).unwrap().unwrap().len(), 256);
+    assert!(!exhausted.load(Ordering::SeqCst));
+    assert!(read(257).is_none());
+    assert!(exhausted.load(Ordering::SeqCst));
+    let many = block_on(store.get_many(&ks, vec!["k"; 1000])).unwrap();
+    assert!(many.len() == 1000 && many.iter().all(Option::is_some));
+    block_on(store.close()).unwrap();
+}
+
+#[test]
 fn a_call_inside_a_closure_over_the_cache_is_refused() {
     let (_dir, _control, store, ks) = controlled();
     block_on(store.put(&ks, "k", "v")).unwrap();
@@ -226,14 +247,15 @@ fn deletes_that_name_no_keys_empty_the_keyspace() {
 fn after_a_failed_commit_the_engine_is_asked() {
     let (_dir, control, store, ks) = controlled();
     block_on(store.put(&ks, "k", "old")).unwrap();
-    block_on(store.put(&ks, "other", "v")).unwrap();
+    let other = store.keyspace("b").unwrap();
+    block_on(store.put(&other, "k", "v")).unwrap();
     control.fail_applied.store(true, Ordering::SeqCst);
     assert!(matches!(block_on(store.put(&ks, "k", "new")), Err(Error::Commit(_))));
     for _ in 0..2 {
         assert_eq!(get(&store, &ks, "k").unwrap(), "new", "what the engine says");
         assert_eq!(cached(&store, &ks, "k"), None);
     }
-    assert_eq!(cached(&store, &ks, "other").unwrap().unwrap(), "v");
+    assert_eq!(cached(&store, &other, "k").unwrap().unwrap(), "v");
     let _ = block_on(store.close());
 }
 

@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
 use futures::executor::block_on;
-use pontoon_storage::{Options, Reader, Store};
+use pontoon_storage::{Options, Reader, Result, Store};
 
 use crate::data::{Random, fill, key, value};
 
@@ -30,11 +30,11 @@ pub(crate) fn answers(c: &mut Criterion) {
     group.throughput(Throughput::Elements(READ_AT_ONCE as u64));
     group.bench_function("cached_16_of_one_moment", |b| {
         b.iter(|| {
-            let read = store.cached(|cached| {
+            let read: Option<Result<()>> = store.cached(|cached| {
                 for _ in 0..READ_AT_ONCE {
                     black_box(cached.get(&keyspace, &key(random.next() % KEYS))?);
                 }
-                pontoon_storage::Result::Ok(())
+                Ok(())
             });
             assert!(matches!(read, Some(Ok(()))));
         });

@@ -11,10 +11,8 @@ use bytes::Bytes;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput};
 use futures::executor::block_on;
-use pontoon_storage::engine::{Changes, Engine, KeyspaceChanges, Snapshot};
-use pontoon_storage::{
-    EngineKind, EngineStats, KeyRange, KeyspaceId, Options, PageLimit, Result, Store,
-};
+use pontoon_storage::engine::{Changes, Engine, KeyspaceChanges};
+use pontoon_storage::{EngineKind, KeyRange, KeyspaceId, Options, PageLimit, Store};
 
 use crate::data::{Random, fill, key, value};
 
@@ -46,7 +44,7 @@ fn open(kind: EngineKind, dir: &Path) -> (Store, Shared, KeyspaceId) {
     let opened: Arc<Mutex<Option<Shared>>> = Arc::default();
     let slot = Arc::clone(&opened);
     let make = move |dir: &Path, options: &_, names| {
-        let engine = Shared(Arc::from(kind.open(dir, options, names)?));
+        let engine = Shared::from(kind.open(dir, options, names)?);
         *slot.lock().unwrap() = Some(engine.clone());
         Ok(Box::new(engine) as Box<dyn Engine>)
     };
@@ -132,38 +130,4 @@ fn puts(id: KeyspaceId, writes: usize, random: &mut Random) -> Changes {
 }
 
 /// The engine of a store, for calls beside it.
-#[derive(Clone)]
-struct Shared(Arc<dyn Engine>);
-
-impl Engine for Shared {
-    fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
-        self.0.snapshot()
-    }
-    fn get_many(&self, keys: &[(KeyspaceId, &[u8])]) -> Vec<Result<Option<Bytes>>> {
-        self.0.get_many(keys)
-    }
-    fn apply(&self, changes: &Changes, sync: bool) -> Result<()> {
-        self.0.apply(changes, sync)
-    }
-    fn sync(&self) -> Result<()> {
-        self.0.sync()
-    }
-    fn drop_keyspace(&self, keyspace: KeyspaceId) -> Result<bool> {
-        self.0.drop_keyspace(keyspace)
-    }
-    fn keyspaces(&self) -> Result<Vec<String>> {
-        self.0.keyspaces()
-    }
-    fn checkpoint(&self, into: &Path) -> Result<()> {
-        self.0.checkpoint(into)
-    }
-    fn stats(&self) -> Result<EngineStats> {
-        self.0.stats()
-    }
-    fn unsynced_dies_with_process(&self) -> bool {
-        self.0.unsynced_dies_with_process()
-    }
-    fn close(&self) -> Result<()> {
-        self.0.close()
-    }
-}
+type Shared = Arc<dyn Engine>;

@@ -82,6 +82,14 @@ struct Records {
     violations: Vec<String>,
 }
 
+impl Drop for Inner {
+    /// As a store does it: the last to hold the lane may be a drain, on a thread that the bridge would
+    /// wait for.
+    fn drop(&mut self) {
+        self.bridge.shut_down();
+    }
+}
+
 impl Rig {
     /// A lane as `plan` says, over the real pool mode, with a thread more than there may be drains.
     #[allow(clippy::expect_used)] // the model's threads always start
@@ -135,7 +143,8 @@ impl Rig {
         block_on(self.admit(id, OnFull::Wait, None))
     }
 
-    /// Refuses new operations, then waits until those accepted are answered, and checks that they are.
+    /// Refuses new operations, then waits until those accepted are answered, and checks that they are;
+    /// ends the bridge, as a store does, whose last drain may still hold the lane.
     pub fn close(&self) {
         self.0.lane.close();
         self.0.lane.wait_idle();

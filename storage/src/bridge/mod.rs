@@ -53,6 +53,20 @@ pub(crate) trait BridgeMode: Send + Sync + 'static {
     /// Runs `job` on a thread that may block, soon; or drops it unrun, now or later. It may panic,
     /// having dropped the job.
     fn submit(&self, lane: LaneKind, job: Job);
+
+    /// Whether a job waits because all threads for `lane` are busy.
+    fn has_waiting(&self, _: LaneKind) -> bool {
+        false
+    }
+}
+
+/// Reads on a disk at once, unless options say otherwise: what it takes to keep a fast disk busy.
+const READS_ON_DISK_MIN: usize = 16;
+
+/// How many threads may read where options do not say it: they are only used while reads wait for a disk, and
+/// what is bound by the CPU gets as many as there are CPUs.
+fn read_threads_default() -> usize {
+    num_cpus::get().saturating_mul(2).max(READS_ON_DISK_MIN)
 }
 
 /// A running mode, with what every mode has in common.
@@ -73,6 +87,12 @@ impl RunningBridge {
         }
     }
 
+    /// Whether a job waits because all threads for `lane` are busy.
+    pub(crate) fn has_waiting(&self, lane: LaneKind) -> bool {
+        let mode = self.mode.read().unwrap_or_else(PoisonError::into_inner);
+        mode.as_ref().is_some_and(|mode| mode.has_waiting(lane))
+    }
+
     /// Ends the mode: blocks until its own threads, idle by now, have ended. Jobs submitted from now
     /// on are dropped.
     pub(crate) fn shut_down(&self) {
@@ -86,7 +106,7 @@ pub(crate) fn start(options: &Options) -> Result<Arc<RunningBridge>> {
     let (mode, threads): (Box<dyn BridgeMode>, usize) = match options.bridge {
         Bridge::Blocking => {
             let mode = blocking::Blocking::new(options.runtime.clone())?;
-            (Box::new(mode), num_cpus::get().saturating_mul(2))
+            (Box::new(mode), read_threads_default())
         }
         Bridge::Pool => {
             let mode = pool::Pool::start(options.pool_threads)?;

@@ -11,11 +11,12 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use once_cell::sync::OnceCell;
 use threadpool::ThreadPool;
 
-use super::{BridgeMode, Job, LaneKind};
+use super::{BridgeMode, Job, LaneKind, read_threads_default};
 use crate::error::{Error, Result};
 use crate::lane::call::quietly;
 use crate::sync::{Condvar, Mutex, lock, or_lost, thread_local, wait};
@@ -40,7 +41,8 @@ impl Pool {
         let read = match read_threads {
             Some(threads) => ReadThreads::Own(Threads::start("pontoon-read", threads)?),
             None => ReadThreads::Shared(
-                SHARED.get_or_try_init(|| Threads::start("pontoon-shared", num_cpus::get()))?,
+                SHARED
+                    .get_or_try_init(|| Threads::start("pontoon-shared", read_threads_default()))?,
             ),
         };
         let write = Threads::start("pontoon-write", 1)?;
@@ -57,17 +59,24 @@ impl Pool {
             ReadThreads::Shared(threads) => threads,
         }
     }
-}
 
-impl BridgeMode for Pool {
-    fn submit(&self, lane: LaneKind, job: Job) {
-        match lane {
+    fn queue(&self, lane: LaneKind) -> &JobQueue {
+        &match lane {
             LaneKind::Read => self.read(),
             LaneKind::Write => &self.write,
             LaneKind::Background => &self.background,
         }
         .queue
-        .push(job);
+    }
+}
+
+impl BridgeMode for Pool {
+    fn submit(&self, lane: LaneKind, job: Job) {
+        self.queue(lane).push(job);
+    }
+
+    fn has_waiting(&self, lane: LaneKind) -> bool {
+        self.queue(lane).jobs_waiting.load(Ordering::Relaxed) > 0
     }
 }
 
@@ -139,6 +148,8 @@ struct JobQueue {
     /// One for each thread, so that a job wakes the one it is for.
     seats: Vec<Condvar>,
     died: Condvar,
+    /// The number of jobs, to look at without the lock.
+    jobs_waiting: AtomicUsize,
 }
 
 struct State {
@@ -154,13 +165,19 @@ impl JobQueue {
     fn new(threads: usize) -> Self {
         let state = State { jobs: VecDeque::new(), idle: Vec::new(), ended: false, living: 0 };
         let seats = (0..threads).map(|_| Condvar::default()).collect();
-        Self { state: Mutex::new(state), seats, died: Condvar::default() }
+        Self {
+            state: Mutex::new(state),
+            seats,
+            died: Condvar::default(),
+            jobs_waiting: AtomicUsize::new(0),
+        }
     }
 
     fn push(&self, job: Job) {
         let Some(job) = or_lost(job) else { return };
         let mut state = lock(&self.state);
         state.jobs.push_back(job);
+        self.jobs_waiting.store(state.jobs.len(), Ordering::Relaxed);
         let seat = state.idle.pop();
         drop(state);
         if let Some(seat) = seat.and_then(|seat| self.seats.get(seat)) {
@@ -173,6 +190,7 @@ impl JobQueue {
         let mut state = lock(&self.state);
         loop {
             if let Some(job) = state.jobs.pop_front() {
+                self.jobs_waiting.store(state.jobs.len(), Ordering::Relaxed);
                 drop(state);
                 quietly(|| {
                     if let Some(job) = or_lost(job) {

@@ -101,6 +101,49 @@ pub trait Engine: Send + Sync + 'static {
     }
 }
 
+/// So that whoever opens a store over an engine of its own can keep a hand on it.
+impl<E: Engine + ?Sized> Engine for Arc<E> {
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
+        (**self).snapshot()
+    }
+
+    fn get_many(&self, keys: &[(KeyspaceId, &[u8])]) -> Vec<Result<Option<Bytes>>> {
+        (**self).get_many(keys)
+    }
+
+    fn apply(&self, changes: &Changes, sync: bool) -> Result<()> {
+        (**self).apply(changes, sync)
+    }
+
+    fn sync(&self) -> Result<()> {
+        (**self).sync()
+    }
+
+    fn drop_keyspace(&self, keyspace: KeyspaceId) -> Result<bool> {
+        (**self).drop_keyspace(keyspace)
+    }
+
+    fn keyspaces(&self) -> Result<Vec<String>> {
+        (**self).keyspaces()
+    }
+
+    fn checkpoint(&self, into: &Path) -> Result<()> {
+        (**self).checkpoint(into)
+    }
+
+    fn stats(&self) -> Result<EngineStats> {
+        (**self).stats()
+    }
+
+    fn unsynced_dies_with_process(&self) -> bool {
+        (**self).unsynced_dies_with_process()
+    }
+
+    fn close(&self) -> Result<()> {
+        (**self).close()
+    }
+}
+
 /// A consistent, read-only view of an engine. Reading a keyspace that does not exist finds nothing
 /// and creates nothing.
 pub trait Snapshot: Send + Sync {

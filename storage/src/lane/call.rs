@@ -138,7 +138,10 @@ pub(crate) fn answer<T, E>(reply: Reply<T, E>, outcome: Result<T, E>) {
 
 /// Runs `f`, which may drop or wake what is a caller's own: its panic is nobody else's business.
 pub(crate) fn quietly(f: impl FnOnce()) {
-    let _ = catch_unwind(AssertUnwindSafe(f));
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+        // Its own destructor may panic, too.
+        std::mem::forget(payload);
+    }
 }
 
 /// Runs `f` marked as inside `store`; a panic becomes its message.

@@ -5,7 +5,7 @@
 //! finds the drain still there. Whether it pays is learned from what came: nobody lingers where
 //! operations are far apart, nor after work so long that a wake-up is nothing beside it.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::sync::{Instant, thread};
@@ -28,12 +28,14 @@ pub(crate) struct Linger {
     /// When the last drain ended, in microseconds since `begun`.
     ended_us: AtomicU64,
     credit: AtomicU8,
+    staying: AtomicUsize,
 }
 
 impl Linger {
     pub(crate) fn new() -> Self {
         let credit = AtomicU8::new(0);
-        Self { begun: Instant::now(), ended_us: AtomicU64::new(u64::MAX), credit }
+        let staying = AtomicUsize::new(0);
+        Self { begun: Instant::now(), ended_us: AtomicU64::new(u64::MAX), credit, staying }
     }
 
     /// A drain begins: had the last one stayed, it would have been there.
@@ -50,17 +52,34 @@ impl Linger {
         let stay_begun = Instant::now();
         let is_quick = stay_begun.saturating_duration_since(batch_begun) <= BATCH_MAX;
         if is_quick && self.credit.load(Ordering::Relaxed) > 0 && is_empty() {
-            while stay_begun.elapsed() < STAY_MAX {
-                // To others that are ready to run the CPU is worth more.
-                thread::yield_now();
-                if !is_empty() {
-                    return self.win();
-                }
+            self.staying.fetch_add(1, Ordering::SeqCst);
+            let has_paid = self.wait(stay_begun, is_empty);
+            self.staying.fetch_sub(1, Ordering::SeqCst);
+            if has_paid {
+                return self.win();
             }
             let credit = self.credit.load(Ordering::Relaxed);
             self.credit.store(credit.saturating_sub(CREDIT_LOST), Ordering::Relaxed);
         }
         self.ended_us.store(self.now_us(), Ordering::Relaxed);
+    }
+
+    /// Whether some drain stays, which will take whatever comes.
+    pub(crate) fn is_staying(&self) -> bool {
+        self.staying.load(Ordering::SeqCst) > 0
+    }
+
+    fn wait(&self, stay_begun: Instant, is_empty: impl Fn() -> bool) -> bool {
+        loop {
+            // To others that are ready to run the CPU is worth more.
+            thread::yield_now();
+            // They may keep it for long: what came meanwhile would have been better off with a
+            // thread that was woken for it.
+            let is_over = stay_begun.elapsed() >= STAY_MAX;
+            if is_over || !is_empty() {
+                return !is_over;
+            }
+        }
     }
 
     fn win(&self) {

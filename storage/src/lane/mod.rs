@@ -200,7 +200,9 @@ impl<W: Work> Lane<W> {
             Pushed::Queued { start_drain } => {
                 if start_drain {
                     self.start_drain();
-                } else if let Some(on_backlog) = &self.on_backlog {
+                } else if let Some(on_backlog) = &self.on_backlog
+                    && !self.linger.is_staying()
+                {
                     on_backlog();
                 }
                 Ok(())
@@ -275,6 +277,10 @@ impl<W: Work> Drain<W> {
             (self.operations, self.bytes) = (0, 0);
             if !batch.is_empty() && lane.queue.put_back(&mut batch) {
                 lane.start_drain();
+            }
+            if lane.bridge.has_waiting(lane.kind) {
+                // Another store's, which shares the threads: it is its turn.
+                break;
             }
             lane.linger.stay(begun, || lane.queue.len() == 0);
         }

@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use pontoon_storage::engine::{Changes, Engine, KeyspaceChanges, Snapshot};
 use pontoon_storage::{
-    Bridge, Durability, EngineKind, EngineStats, Keyspace, KeyspaceId, Options, Result, Store,
-    WriteBatch,
+    Bridge, Durability, EngineKind, Keyspace, KeyspaceId, Options, Store, WriteBatch,
 };
 
 use super::{CACHE_BYTES, KEYS_PER_BATCH, Request, THREADS, key, value};
@@ -31,7 +30,7 @@ pub(super) async fn open(
     let opened: Arc<Mutex<Option<Shared>>> = Arc::default();
     let slot = Arc::clone(&opened);
     let make = move |dir: &Path, options: &_, names| {
-        let engine = Shared(Arc::from(kind.open(dir, options, names)?));
+        let engine = Shared::from(kind.open(dir, options, names)?);
         *slot.lock().unwrap() = Some(engine.clone());
         Ok(Box::new(engine) as Box<dyn Engine>)
     };
@@ -104,38 +103,4 @@ impl Calls {
 }
 
 /// The engine of a store, shared with those that call it directly.
-#[derive(Clone)]
-pub(super) struct Shared(Arc<dyn Engine>);
-
-impl Engine for Shared {
-    fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
-        self.0.snapshot()
-    }
-    fn get_many(&self, keys: &[(KeyspaceId, &[u8])]) -> Vec<Result<Option<Bytes>>> {
-        self.0.get_many(keys)
-    }
-    fn apply(&self, changes: &Changes, sync: bool) -> Result<()> {
-        self.0.apply(changes, sync)
-    }
-    fn sync(&self) -> Result<()> {
-        self.0.sync()
-    }
-    fn drop_keyspace(&self, keyspace: KeyspaceId) -> Result<bool> {
-        self.0.drop_keyspace(keyspace)
-    }
-    fn keyspaces(&self) -> Result<Vec<String>> {
-        self.0.keyspaces()
-    }
-    fn checkpoint(&self, into: &Path) -> Result<()> {
-        self.0.checkpoint(into)
-    }
-    fn stats(&self) -> Result<EngineStats> {
-        self.0.stats()
-    }
-    fn unsynced_dies_with_process(&self) -> bool {
-        self.0.unsynced_dies_with_process()
-    }
-    fn close(&self) -> Result<()> {
-        self.0.close()
-    }
-}
+pub(super) type Shared = Arc<dyn Engine>;

@@ -49,7 +49,7 @@ impl IntoBytes for &[u8] {
     }
 
     fn as_bytes(&self) -> &[u8] {
-        self.as_ref()
+        self
     }
 }
 impl<const N: usize> IntoBytes for &[u8; N] {

@@ -666,11 +666,14 @@ impl fmt::Debug for Store {
     }
 }
 
+/// What is there for each of some keys.
+type Values = Vec<Option<Bytes>>;
+
 /// A read of many keys, and what it weighs.
 pub(crate) fn read_many(
     keyspace: Keyspace,
     keys: Vec<Bytes>,
-) -> (usize, impl Fn(&dyn Reader) -> Result<Vec<Option<Bytes>>> + Send + 'static) {
+) -> (usize, impl Fn(&dyn Reader) -> Result<Values> + Send + 'static) {
     let weight = keys.iter().map(|key| key.len() + size_of::<Bytes>()).sum();
     let read = move |reader: &dyn Reader| {
         let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();

@@ -1,5 +1,6 @@
 //! The record cache: what it answers, and that no answer of it could not have been the engine's.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+#![allow(clippy::disallowed_methods)] // callers on threads of their own
 
 mod common;
 

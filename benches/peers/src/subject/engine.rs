@@ -54,6 +54,12 @@ pub(super) async fn open(
         store.write(batch).await.unwrap();
     }
     store.sync().await.unwrap();
+    if kind.is_persistent() {
+        // Moves what RocksDB holds in memory to its files, as nearly all of a larger store is.
+        let copy = dir.with_extension("copy");
+        store.checkpoint(&copy).await.unwrap();
+        std::fs::remove_dir_all(copy).unwrap();
+    }
     // Into the cache.
     for first in (0..keys).step_by(KEYS_PER_BATCH as usize) {
         let batch = (first..keys.min(first + KEYS_PER_BATCH)).map(key);

@@ -7,6 +7,9 @@ use super::group::{Group, PONTOON, runtime_title};
 use super::verdict::{Measure, Outcome, Verdict, judge};
 use super::wording::{against, range, standing, winners};
 
+/// What a sample that ends between an fsync and its answers may add to those that share one.
+const SHARED_ROOM: f64 = 1.2;
+
 /// Operations that must share an fsync to speak of group commit.
 const SHARED_MIN: f64 = 2.0;
 
@@ -206,7 +209,13 @@ pub(super) fn operations_per_sync(cell: &Cell) -> Option<Spread> {
 fn most_shared<'r>(group: &Group<'r>, runtime: &str) -> Option<(f64, &'r Cell)> {
     let modes =
         group.concurrencies.iter().flat_map(|at| group.measure.best(group.modes(runtime, *at)));
-    let shared = modes.filter_map(|cell| Some((operations_per_sync(cell)?.median, cell)));
+    // Where each operation waits for its fsync, no more can share one than there are callers; more
+    // is an fsync now and then, as of an interval, that nobody waited for.
+    let waited =
+        |cell: &Cell, shared: f64| shared <= f64::from(cell.case.concurrency) * SHARED_ROOM;
+    let shared = modes
+        .filter_map(|cell| Some((operations_per_sync(cell)?.median, cell)))
+        .filter(|(shared, cell)| waited(cell, *shared));
     let most = shared.max_by(|a, b| a.0.total_cmp(&b.0))?;
     (most.0 >= SHARED_MIN).then_some(most)
 }

@@ -145,6 +145,14 @@ fn puts_that_share_an_fsync_are_told() {
 }
 
 #[test]
+fn an_fsync_that_nobody_waited_for_is_no_group_commit() {
+    let mut cells = [line("pool", &[(256, 14e3)]), line("direct", &[(256, 1e3)])].concat();
+    cells.iter_mut().flat_map(|cell| &mut cell.samples).for_each(|sample| sample.syncs = Some(1));
+    let told = of(cells);
+    assert!(!told.lead.iter().any(|sentence| sentence.contains("fsync")), "{:?}", told.lead);
+}
+
+#[test]
 fn who_stalls_the_runtime_is_named() {
     let mut cells = [line("pool", &[(16, 1e5)]), line("inline", &[(16, 1e5)])].concat();
     let late = |cells: &mut [Cell], name: &str, p999_us| {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use pontoon_storage::EngineKind;
+use pontoon_storage::{Durability, EngineKind};
 
 use crate::resp::Limits;
 
@@ -89,6 +89,15 @@ impl DurabilityChoice {
             DurabilityChoice::No => "no",
         }
     }
+
+    /// What it is to the storage.
+    pub fn durability(self) -> Durability {
+        match self {
+            DurabilityChoice::Always => Durability::Always,
+            DurabilityChoice::Everysec => Durability::EVERY_SECOND,
+            DurabilityChoice::No => Durability::Never,
+        }
+    }
 }
 
 impl BridgeChoice {
@@ -162,8 +171,8 @@ impl Config {
             ("appendfsync", appendfsync.into()),
             ("appendonly", yes_no(persistent)),
             ("bind", bind.join(" ")),
-            ("cache-bytes", self.cache_bytes.to_string()),
             ("bridge", self.bridge.name().into()),
+            ("cache-bytes", self.cache_bytes.to_string()),
             ("databases", crate::data::DATABASES.to_string()),
             ("dir", self.dir.display().to_string()),
             ("durability", self.durability_name().into()),

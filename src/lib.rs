@@ -17,6 +17,7 @@ pub mod resp;
 pub mod server;
 
 mod connection;
+mod labelled;
 mod launch;
 mod listener;
 mod open_files;

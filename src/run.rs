@@ -137,9 +137,12 @@ impl PendingRun {
             *self = Self::default();
             return true;
         }
+        if ran.done == 0 {
+            return false;
+        }
         self.requests.drain(..ran.done);
         self.argument_bytes = self.requests.iter().map(|(_, args)| argument_bytes(args)).sum();
-        ran.done > 0 && ran.is_limited
+        ran.is_limited
     }
 }
 

@@ -1,8 +1,8 @@
 //! From the server's settings to the storage's.
 
-use pontoon_storage::{Bridge, Durability, Options};
+use pontoon_storage::{Bridge, Options};
 
-use crate::config::{BridgeChoice, Config, DurabilityChoice};
+use crate::config::{BridgeChoice, Config};
 use crate::data::STORAGE_KEY_BYTES_MAX;
 
 /// Files that the engine may hold open, which clients then cannot use.
@@ -19,11 +19,7 @@ pub(crate) fn store_options(config: &Config) -> Options {
         .key_bytes_max(STORAGE_KEY_BYTES_MAX)
         .cache_bytes(config.cache_bytes)
         .open_files_max(ENGINE_OPEN_FILES_MAX)
-        .durability(match config.durability {
-            DurabilityChoice::Always => Durability::Always,
-            DurabilityChoice::Everysec => Durability::EVERY_SECOND,
-            DurabilityChoice::No => Durability::Never,
-        })
+        .durability(config.durability.durability())
         .bridge(match config.bridge {
             BridgeChoice::Pool => Bridge::Pool,
             BridgeChoice::Blocking => Bridge::Blocking,

@@ -4,11 +4,11 @@
 //! changed if its rounds of before and of after do not overlap, and the medians differ by more than 5 %.
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use super::cli;
+use super::output;
 use super::report::format;
 use super::report::verdict::{FACTOR_MIN, Measure};
 use super::result::{Cell, FORMAT, Load, Results, Sample, Spread, Subject};
@@ -24,14 +24,7 @@ const RULE: &str = "Changed is what has rounds that do not overlap and medians m
 pub(super) fn run(args: &cli::Compare) -> Result<ExitCode, String> {
     let (before, after) = (read(&args.before)?, read(&args.after)?);
     let comparison = compare(&before, &after)?;
-    let written = io::stdout().lock().write_all(comparison.text.as_bytes());
-    match written {
-        // Whoever reads has seen enough.
-        Err(why) if why.kind() != io::ErrorKind::BrokenPipe => {
-            return Err(format!("cannot write to stdout: {why}"));
-        }
-        _ => {}
-    }
+    output::print(&comparison.text)?;
     let has_failed = args.fail_if_slower && comparison.slower > 0;
     Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

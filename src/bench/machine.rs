@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::result::Machine;
+use crate::labelled::number_behind;
 
 /// How many times an fdatasync is timed, and for how long at the most: disks differ a thousandfold.
 const SYNCS: usize = 200;
@@ -79,8 +80,7 @@ fn cpu_of(cpuinfo: &str) -> Option<String> {
 }
 
 fn memory_of(meminfo: &str) -> Option<u64> {
-    let kib: u64 = value_of(meminfo, "MemTotal", ':')?.strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
+    number_behind(meminfo, "MemTotal:").map(|kib| kib * 1024)
 }
 
 fn system(os_release: &str, kernel: &str) -> String {

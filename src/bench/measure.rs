@@ -11,6 +11,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use tokio::time::MissedTickBehavior;
 
 use super::result::{Latency, Stall};
+use crate::labelled::number_behind;
 
 /// What a latency is kept with: three digits, so an error of at most 0.1 %.
 const DIGITS: u8 = 3;
@@ -187,9 +188,7 @@ pub(super) fn reset_peak_memory() -> bool {
 /// The process's memory at its peak since the last [`reset_peak_memory`], in bytes.
 pub(super) fn peak_memory_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
+    number_behind(&status, "VmHWM:").map(|kib| kib * 1024)
 }
 
 /// How late a task that asks its tokio runtime to be woken every millisecond is woken from `begin`

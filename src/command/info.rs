@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 
 use crate::data::{DATABASES, DbReader};
+use crate::labelled::number_behind;
 
 use super::args::is;
 use super::fail::Fail;
@@ -108,14 +109,14 @@ fn clients(state: &ServerState, fields: &mut Fields) {
 
 /// What the process occupies stands for what it uses: the allocator keeps no count.
 fn memory(_: &ServerState, fields: &mut Fields) {
-    if let Some(kib) = number_in("/proc/self/status", |text| field_of(text, "VmRSS:")) {
+    if let Some(kib) = number_in("/proc/self/status", "VmRSS:") {
         fields.add_bytes("used_memory", kib << 10);
         fields.add_bytes("used_memory_rss", kib << 10);
     }
-    if let Some(kib) = number_in("/proc/self/status", |text| field_of(text, "VmHWM:")) {
+    if let Some(kib) = number_in("/proc/self/status", "VmHWM:") {
         fields.add_bytes("used_memory_peak", kib << 10);
     }
-    if let Some(kib) = number_in("/proc/meminfo", |text| field_of(text, "MemTotal:")) {
+    if let Some(kib) = number_in("/proc/meminfo", "MemTotal:") {
         fields.add_bytes("total_system_memory", kib << 10);
     }
     fields.add_bytes("maxmemory", 0);
@@ -202,14 +203,8 @@ fn operating_system() -> String {
     }
 }
 
-fn number_in(path: &str, find: fn(&str) -> Option<&str>) -> Option<u64> {
-    let text = fs::read_to_string(path).ok()?;
-    find(&text)?.parse().ok()
-}
-
-/// The first word behind `label` in a file of labelled lines.
-fn field_of<'t>(text: &'t str, label: &str) -> Option<&'t str> {
-    text.lines().find_map(|line| line.strip_prefix(label))?.split_whitespace().next()
+fn number_in(path: &str, label: &str) -> Option<u64> {
+    number_behind(&fs::read_to_string(path).ok()?, label)
 }
 
 /// As Redis shows sizes for people: `512B`, `1.50M`.

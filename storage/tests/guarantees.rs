@@ -27,17 +27,23 @@ where
     F: Fn(Options, Arc<Control>) -> Fut,
     Fut: Future<Output = ()>,
 {
-    let memory = Setup::all()
-        .into_iter()
-        .filter(|s| s.engine == EngineKind::Memory && !s.tight && !s.cached);
-    for_each(memory.collect(), |_, options| {
-        let control = Arc::new(Control::default());
-        test(wrapped(options, EngineKind::Memory, &control), control)
-    });
+    with_setups(|_, options| options, test);
 }
 
 /// The same, with `threads` threads for reads that no other store uses.
 fn with_read_threads<F, Fut>(threads: usize, test: F)
+where
+    F: Fn(Options, Arc<Control>) -> Fut,
+    Fut: Future<Output = ()>,
+{
+    let set_threads = |setup: &Setup, options: Options| match setup.bridge {
+        Bridge::Pool => options.pool_threads(threads),
+        _ => options.read_threads_max(threads),
+    };
+    with_setups(set_threads, test);
+}
+
+fn with_setups<F, Fut>(change: impl Fn(&Setup, Options) -> Options, test: F)
 where
     F: Fn(Options, Arc<Control>) -> Fut,
     Fut: Future<Output = ()>,
@@ -47,10 +53,7 @@ where
         .filter(|s| s.engine == EngineKind::Memory && !s.tight && !s.cached);
     for_each(memory.collect(), |setup, options| {
         let control = Arc::new(Control::default());
-        let options = match setup.bridge {
-            Bridge::Pool => options.pool_threads(threads),
-            _ => options.read_threads_max(threads),
-        };
+        let options = change(&setup, options);
         test(wrapped(options, EngineKind::Memory, &control), control)
     });
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
-use pontoon_storage::{Durability, EngineKind};
+use pontoon_storage::EngineKind;
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
@@ -102,7 +102,7 @@ impl<'a> Running<'a> {
             seconds: plan.seconds,
             seed: args.seed,
             rate_per_sec: args.rate,
-            durability: durability(args),
+            durability: durability_choice(args).durability(),
             cache_bytes: args.cache_bytes,
             direct_threads: args.direct_threads.unwrap_or_else(machine::cpus),
         };
@@ -229,14 +229,6 @@ fn name(engine: EngineKind) -> &'static str {
 
 fn durability_choice(args: &Matrix) -> DurabilityChoice {
     args.durability.unwrap_or(DurabilityChoice::Everysec)
-}
-
-fn durability(args: &Matrix) -> Durability {
-    match durability_choice(args) {
-        DurabilityChoice::Always => Durability::Always,
-        DurabilityChoice::Everysec => Durability::EVERY_SECOND,
-        DurabilityChoice::No => Durability::Never,
-    }
 }
 
 /// A new directory for the data, removed when dropped, and when a signal ends the run.

@@ -26,6 +26,7 @@ use crate::bench::choice::{Flavor, Mode, Workload};
 use crate::bench::machine::cpus;
 use crate::bench::measure::{self, Recorder, Usage};
 use crate::bench::result::{Sample, Stall};
+use crate::labelled::number_behind;
 
 /// How often, while reads are to go to the disk, the system is made to forget the data. Reads between
 /// two of these may find what one just before them brought in.
@@ -323,7 +324,7 @@ struct Watched {
 /// What this process has made the system read from disks since it began: see proc_pid_io(5).
 fn disk_bytes_read() -> Option<u64> {
     let io = fs::read_to_string("/proc/self/io").ok()?;
-    io.lines().find_map(|line| line.strip_prefix("read_bytes:"))?.trim().parse().ok()
+    number_behind(&io, "read_bytes:")
 }
 
 fn sleep_until(when: Instant) {

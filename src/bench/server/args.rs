@@ -205,7 +205,7 @@ fn parse_rate(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
-mod tests {
+pub(super) mod tests {
     use clap::Parser;
 
     use super::*;
@@ -216,7 +216,7 @@ mod tests {
         server: Server,
     }
 
-    fn parse(args: &[&str]) -> Result<Server, String> {
+    pub(in crate::bench::server) fn parse(args: &[&str]) -> Result<Server, String> {
         let args = [&["bench"], args].concat();
         Cli::try_parse_from(args).map(|cli| cli.server).map_err(|error| error.to_string())
     }

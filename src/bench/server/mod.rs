@@ -320,18 +320,10 @@ fn command(args: impl Iterator<Item = String>) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
 
-    #[derive(Debug, Parser)]
-    struct Cli {
-        #[command(flatten)]
-        server: Server,
-    }
-
     fn parse(args: &[&str]) -> Server {
-        Cli::try_parse_from([&["bench"], args].concat()).unwrap().server
+        args::tests::parse(args).unwrap()
     }
 
     #[test]

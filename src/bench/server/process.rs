@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::bench::measure::Usage;
+use crate::labelled::number_behind;
 
 /// The state of a listening socket in `/proc/net/tcp`.
 const LISTENING: &str = "0A";
@@ -47,7 +48,7 @@ impl Process {
             .flatten()
             .filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok())
             .map(|status| {
-                let count = |name| field(&status, name).unwrap_or(0);
+                let count = |name| number_behind(&status, name).unwrap_or(0);
                 count("voluntary_ctxt_switches:") + count("nonvoluntary_ctxt_switches:")
             })
             .sum::<u64>() as f64;
@@ -57,7 +58,7 @@ impl Process {
     /// Memory that it occupies now.
     pub(super) fn memory_bytes(&self) -> Option<u64> {
         let status = fs::read_to_string(self.dir.join("status")).ok()?;
-        field(&status, "VmRSS:").map(|kib| kib * 1024)
+        number_behind(&status, "VmRSS:").map(|kib| kib * 1024)
     }
 }
 
@@ -82,12 +83,6 @@ fn cpu_ticks(stat: &str) -> Option<f64> {
     let (_, behind_name) = stat.rsplit_once(')')?;
     let mut ticks = behind_name.split_whitespace().skip(11).map(str::parse::<u64>);
     Some((ticks.next()?.ok()? + ticks.next()?.ok()?) as f64)
-}
-
-/// The number behind `name` in `/proc/PID/status`.
-fn field(status: &str, name: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-    line.split_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ pub(super) fn settings(args: &Matrix, plan: &Plan) -> Vec<(String, String)> {
     settings
 }
 
-/// The names of settings that are flags, and so need no line below the table.
+/// Whether a setting is no flag but a note, which gets a line below the table.
 fn is_note(name: &str) -> bool {
     [
         "busy",

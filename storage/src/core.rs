@@ -101,7 +101,7 @@ impl Core {
         let ticker = Arc::new(Ticker::new());
         let reads = |kind, drains_max, operations, on_backlog| {
             let caches = kind == LaneKind::Read;
-            let drainer = Box::new(ReadDrainer { shared: Arc::clone(&shared), caches });
+            let drainer = Box::new(ReadDrainer::new(Arc::clone(&shared), caches, drains_max));
             let (take, bridge) = (take(operations), Arc::clone(&bridge));
             Lane::new(kind, drains_max, take, queue, bridge, drainer, on_backlog)
         };

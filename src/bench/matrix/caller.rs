@@ -151,7 +151,7 @@ impl Direct {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        self.engine.get_many(&[(self.keyspace, key)]).pop().unwrap_or(Ok(None))
+        self.engine.get_many(&[(self.keyspace, key)], &()).pop().unwrap_or(Ok(None))
     }
 
     fn put(&self, key: Bytes, value: Bytes) -> Result<()> {

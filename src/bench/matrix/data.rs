@@ -188,7 +188,7 @@ impl Data {
     fn read_all(&self) -> Result<()> {
         for n in 0..self.filling.keys {
             let key = key(n);
-            for found in self.engine.get_many(&[(self.keyspace.id(), &*key)]) {
+            for found in self.engine.get_many(&[(self.keyspace.id(), &*key)], &()) {
                 found?;
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use pontoon_storage::engine::{Changes, Engine, Snapshot};
+use pontoon_storage::engine::{Changes, Engine, Progress, Snapshot};
 use pontoon_storage::{EngineStats, KeyspaceId, Result};
 
 /// A handle on an engine that counts fsyncs, whoever asks for them. Stores that use it must take
@@ -41,8 +41,12 @@ impl Engine for SharedEngine {
         self.engine.snapshot()
     }
 
-    fn get_many(&self, keys: &[(KeyspaceId, &[u8])]) -> Vec<Result<Option<Bytes>>> {
-        self.engine.get_many(keys)
+    fn get_many(
+        &self,
+        keys: &[(KeyspaceId, &[u8])],
+        progress: &dyn Progress,
+    ) -> Vec<Result<Option<Bytes>>> {
+        self.engine.get_many(keys, progress)
     }
 
     fn apply(&self, changes: &Changes, sync: bool) -> Result<()> {

@@ -94,7 +94,7 @@ fn reads(group: &mut BenchmarkGroup<'_, WallTime>, engine: &Shared, id: Keyspace
         b.iter(|| {
             let keys: Vec<_> = (0..BATCH).map(|_| key(random.next() % KEYS)).collect();
             let keys: Vec<_> = keys.iter().map(|key| (id, &key[..])).collect();
-            let found = engine.get_many(&keys);
+            let found = engine.get_many(&keys, &());
             assert!(found.into_iter().all(|got| got.unwrap().is_some()));
         });
     });

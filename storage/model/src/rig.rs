@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::bridge::{self, Deadline, LaneKind, RunningBridge, Ticker};
 use crate::error::{Error, Result};
 use crate::lane::queue::TakeLimit;
-use crate::lane::{Admission, Drainer, Entry, Lane, Work};
+use crate::lane::{Admission, Drainer, Entry, Held, Lane, Work};
 use crate::metrics::{LaneMetrics, LaneStats};
 use crate::options::{OnFull, Options, QueueLimits};
 use crate::sync::{Condvar, Mutex, lock, once_in, step, wait};
@@ -302,7 +302,12 @@ struct Recorder {
 }
 
 impl Drainer<Operation> for Recorder {
-    fn drain(&self, batch: &mut Vec<Entry<Operation>>, metrics: &LaneMetrics) -> bool {
+    fn drain(
+        &self,
+        batch: &mut Vec<Entry<Operation>>,
+        _: &mut Held,
+        metrics: &LaneMetrics,
+    ) -> bool {
         let _running = Running::new(&self.log, self.plan.drains_max);
         let mut gate = lock(&self.log.gate);
         while *gate {

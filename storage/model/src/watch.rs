@@ -18,7 +18,12 @@ pub struct Watch {
     closed: AtomicBool,
     gone: Mutex<bool>,
     changed: Condvar,
+    stuck: Mutex<bool>,
+    freed: Condvar,
 }
+
+/// The key whose reads wait while [`Watch::set_stuck`] says so.
+pub const STUCK: &str = "stuck";
 
 impl Watch {
     /// Options of a store over the watched engine, on threads of its own.
@@ -29,6 +34,19 @@ impl Watch {
             Ok(Box::new(Watched { engine, watch: Arc::clone(&watch) }) as Box<dyn Engine>)
         };
         Options::new("nowhere").custom_engine("watched", Arc::new(make)).pool_threads(2)
+    }
+
+    /// From now on reads of [`STUCK`] wait, or go on.
+    pub fn set_stuck(&self, stuck: bool) {
+        *lock(&self.stuck) = stuck;
+        self.freed.notify_all();
+    }
+
+    fn wait_freed(&self) {
+        let mut stuck = lock(&self.stuck);
+        while *stuck {
+            stuck = wait(&self.freed, stuck);
+        }
     }
 
     /// Whether the engine was closed.
@@ -122,6 +140,9 @@ struct WatchedSnapshot {
 impl Snapshot for WatchedSnapshot {
     fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Bytes>> {
         step();
+        if key == STUCK.as_bytes() {
+            self.watch.wait_freed();
+        }
         self.snapshot.get(keyspace, key)
     }
 

@@ -38,12 +38,23 @@ pub trait Engine: Send + Sync + 'static {
     fn snapshot(&self) -> Result<Box<dyn Snapshot>>;
 
     /// The newest values of `keys`, in their order, each on its own: no consistent view of several.
-    /// Engines for which that is cheaper than a snapshot override it.
-    fn get_many(&self, keys: &[(KeyspaceId, &[u8])]) -> Vec<Result<Option<Bytes>>> {
-        match self.snapshot() {
-            Ok(snapshot) => snapshot.get_many(keys),
-            Err(error) => vec![Err(error); keys.len()],
-        }
+    ///
+    /// `progress` is told before each read that may wait for a disk, so that others can take over the
+    /// rest from one that does; the value of a key that it then says nobody wants may be anything. An
+    /// engine that reads many at once where nothing has to wait overrides this.
+    fn get_many(
+        &self,
+        keys: &[(KeyspaceId, &[u8])],
+        progress: &dyn Progress,
+    ) -> Vec<Result<Option<Bytes>>> {
+        let snapshot = match self.snapshot() {
+            Ok(snapshot) => snapshot,
+            Err(error) => return vec![Err(error); keys.len()],
+        };
+        let get = |(index, (keyspace, key)): (usize, &(KeyspaceId, &[u8]))| {
+            if progress.begin(index) { snapshot.get(*keyspace, key) } else { Ok(None) }
+        };
+        keys.iter().enumerate().map(get).collect()
     }
 
     /// Applies `changes` all or nothing: in each keyspace its ranges are deleted first, then its
@@ -107,8 +118,12 @@ impl<E: Engine + ?Sized> Engine for Arc<E> {
         (**self).snapshot()
     }
 
-    fn get_many(&self, keys: &[(KeyspaceId, &[u8])]) -> Vec<Result<Option<Bytes>>> {
-        (**self).get_many(keys)
+    fn get_many(
+        &self,
+        keys: &[(KeyspaceId, &[u8])],
+        progress: &dyn Progress,
+    ) -> Vec<Result<Option<Bytes>>> {
+        (**self).get_many(keys, progress)
     }
 
     fn apply(&self, changes: &Changes, sync: bool) -> Result<()> {
@@ -141,6 +156,20 @@ impl<E: Engine + ?Sized> Engine for Arc<E> {
 
     fn close(&self) -> Result<()> {
         (**self).close()
+    }
+}
+
+/// Whom an engine tells which of several reads it is at.
+pub trait Progress {
+    /// The engine is about to read key number `index` and nothing else. Returns whether anybody still
+    /// wants it.
+    fn begin(&self, index: usize) -> bool;
+}
+
+/// Wants everything.
+impl Progress for () {
+    fn begin(&self, _: usize) -> bool {
+        true
     }
 }
 

@@ -5,6 +5,7 @@
 //! metrics. What a drain does with the operations it took is its [`Drainer`]'s business: [`read`]
 //! for the read and the background lane, [`write`] for the write lane.
 
+use std::ops::{AddAssign, SubAssign};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -17,6 +18,7 @@ use crate::options::{OnFull, QueueLimits};
 use crate::sync::{AtomicBool, Instant};
 
 pub(crate) mod call;
+mod flight;
 mod linger;
 pub(crate) mod queue;
 pub(crate) mod read;
@@ -75,9 +77,48 @@ impl<W: Work> Entry<W> {
 
 /// What one drain does with the operations it took.
 pub(crate) trait Drainer<W>: Send + Sync + 'static {
-    /// Runs `batch`. What it leaves there has not been begun and goes back to the queue's head.
-    /// Returns whether the operations were slow for what they are.
-    fn drain(&self, batch: &mut Vec<Entry<W>>, metrics: &LaneMetrics) -> bool;
+    /// Runs `batch`, for which its drain holds the permits `held`. What it leaves there has not been
+    /// begun and goes back to the queue's head. Returns whether the operations were slow for what they
+    /// are.
+    fn drain(&self, batch: &mut Vec<Entry<W>>, held: &mut Held, metrics: &LaneMetrics) -> bool;
+
+    /// Hands to `put_back` what drains have taken that are stuck in something else. Called about once a
+    /// millisecond while there is anything to look at; returns whether there is.
+    fn rescue(&self, _put_back: &mut dyn FnMut(&mut Vec<Entry<W>>)) -> bool {
+        false
+    }
+}
+
+/// Permits of a lane's bounds.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Held {
+    operations: usize,
+    bytes: usize,
+}
+
+impl Held {
+    /// Those that `entries` hold.
+    pub(crate) fn by<W>(entries: &[Entry<W>]) -> Self {
+        let mut held = Self::default();
+        for entry in entries.iter().filter(|entry| entry.counted) {
+            held += Self { operations: 1, bytes: entry.bytes };
+        }
+        held
+    }
+}
+
+impl AddAssign for Held {
+    fn add_assign(&mut self, more: Self) {
+        self.operations += more.operations;
+        self.bytes += more.bytes;
+    }
+}
+
+impl SubAssign for Held {
+    fn sub_assign(&mut self, less: Self) {
+        self.operations = self.operations.saturating_sub(less.operations);
+        self.bytes = self.bytes.saturating_sub(less.bytes);
+    }
 }
 
 /// What one call brings into a lane.
@@ -98,7 +139,7 @@ pub(crate) struct Lane<W> {
     bytes_max: usize,
     bridge: Arc<RunningBridge>,
     drainer: Box<dyn Drainer<W>>,
-    /// Told when an operation is queued behind drains that are all busy.
+    /// Told when an operation waits behind others, in the queue or in a drain.
     on_backlog: Option<Box<dyn Fn() + Send + Sync>>,
     closed: AtomicBool,
     pub(crate) metrics: LaneMetrics,
@@ -163,14 +204,18 @@ impl<W: Work> Lane<W> {
         self.push(Entry { work, bytes: 0, counted: false, deadline: None, span })
     }
 
-    /// Starts another drain if operations have waited and none has been taken since `takes_seen`.
-    /// Returns whether any wait.
+    /// Frees operations that wait for nothing but a stuck drain which took them, and starts another
+    /// drain if operations have waited and none has been taken since `takes_seen`. Returns whether there
+    /// is anything to look at again.
     pub(crate) fn relieve(self: &Arc<Self>, takes_seen: &mut u64) -> bool {
+        let mut drains = 0;
+        let in_flight = self.drainer.rescue(&mut |stuck| {
+            drains += usize::from(self.queue.put_back_stuck(stuck));
+        });
         let watched = self.queue.watch(takes_seen);
-        if watched.start_drain {
-            self.start_drain();
-        }
-        watched.waiting
+        drains += usize::from(watched.start_drain);
+        (0..drains).for_each(|_| self.start_drain());
+        watched.waiting || in_flight
     }
 
     /// Refuses new operations, those that wait for room included. Accepted ones will run.
@@ -200,45 +245,41 @@ impl<W: Work> Lane<W> {
             Pushed::Queued { start_drain } => {
                 if start_drain {
                     self.start_drain();
-                } else if let Some(on_backlog) = &self.on_backlog
-                    && !self.linger.is_staying()
-                {
-                    on_backlog();
+                } else if !self.linger.is_staying() {
+                    self.have_watched();
                 }
                 Ok(())
             }
             Pushed::Closed(entry) => {
-                let (operations, bytes) = held(std::slice::from_ref(&entry));
-                self.release(operations, bytes);
+                self.release(Held::by(std::slice::from_ref(&entry)));
                 Err(Error::Closed)
             }
         }
     }
 
     fn start_drain(self: &Arc<Self>) {
-        self.submit(Drain { lane: Arc::clone(self), live: true, operations: 0, bytes: 0 });
+        self.submit(Drain { lane: Arc::clone(self), live: true, held: Held::default() });
     }
 
     fn submit(self: &Arc<Self>, drain: Drain<W>) {
         self.bridge.submit(self.kind, Box::new(move || drain.run()));
     }
 
-    fn release(&self, operations: usize, bytes: usize) {
-        if operations > 0 {
-            self.operations.add_permits(operations);
-        }
-        if bytes > 0 {
-            self.bytes.add_permits(bytes);
+    /// Has [`relieve`](Lane::relieve) called, where that can help.
+    fn have_watched(&self) {
+        if let Some(on_backlog) = &self.on_backlog {
+            on_backlog();
         }
     }
-}
 
-/// Operations and bytes for which `entries` hold permits.
-fn held<W>(entries: &[Entry<W>]) -> (usize, usize) {
-    entries
-        .iter()
-        .filter(|entry| entry.counted)
-        .fold((0, 0), |(operations, bytes), entry| (operations + 1, bytes + entry.bytes))
+    fn release(&self, held: Held) {
+        if held.operations > 0 {
+            self.operations.add_permits(held.operations);
+        }
+        if held.bytes > 0 {
+            self.bytes.add_permits(held.bytes);
+        }
+    }
 }
 
 /// A drain: one job on the bridge. Dropped before its end, be it unrun or in a panic, it answers
@@ -246,9 +287,8 @@ fn held<W>(entries: &[Entry<W>]) -> (usize, usize) {
 struct Drain<W: Work> {
     lane: Arc<Lane<W>>,
     live: bool,
-    /// Permits held by what it took and has not put back.
-    operations: usize,
-    bytes: usize,
+    /// What it took and has not put back.
+    held: Held,
 }
 
 impl<W: Work> Drain<W> {
@@ -268,13 +308,15 @@ impl<W: Work> Drain<W> {
             if start_drain {
                 lane.start_drain();
             }
-            (self.operations, self.bytes) = held(&batch);
+            self.held = Held::by(&batch);
             lane.metrics.drains.add(1);
+            if batch.len() > 1 {
+                lane.have_watched();
+            }
             let begun = Instant::now();
-            slow = Some(lane.drainer.drain(&mut batch, &lane.metrics));
-            let (operations, bytes) = held(&batch);
-            lane.release(self.operations - operations, self.bytes - bytes);
-            (self.operations, self.bytes) = (0, 0);
+            slow = Some(lane.drainer.drain(&mut batch, &mut self.held, &lane.metrics));
+            self.held -= Held::by(&batch);
+            lane.release(std::mem::take(&mut self.held));
             if !batch.is_empty() && lane.queue.put_back(&mut batch) {
                 lane.start_drain();
             }
@@ -293,14 +335,13 @@ impl<W: Work> Drop for Drain<W> {
         if !self.live {
             return;
         }
-        self.lane.release(self.operations, self.bytes);
+        self.lane.release(self.held);
         loop {
             let orphans = self.lane.queue.drain_lost();
             if orphans.is_empty() {
                 return;
             }
-            let (operations, bytes) = held(&orphans);
-            self.lane.release(operations, bytes);
+            self.lane.release(Held::by(&orphans));
             for orphan in orphans {
                 let why = "its runtime or threads are shut down, or none could be started";
                 call::quietly(|| orphan.work.fail(Error::Bridge(why.into())));

@@ -112,7 +112,17 @@ impl<T: Queued> Queue<T> {
     /// Puts back at the head what a drain took and has not begun. For a drain only, which goes on
     /// taking. With `true` the caller must start another drain beside itself.
     pub(crate) fn put_back(&self, batch: &mut Vec<T>) -> bool {
+        self.put_back_to(lock(&self.state), batch)
+    }
+
+    /// The same for a drain that is stuck, and so must not be able to end meanwhile.
+    pub(crate) fn put_back_stuck(&self, batch: &mut Vec<T>) -> bool {
         let mut state = lock(&self.state);
+        state.slow = true;
+        self.put_back_to(state, batch)
+    }
+
+    fn put_back_to(&self, mut state: MutexGuard<'_, State<T>>, batch: &mut Vec<T>) -> bool {
         for operation in batch.drain(..).rev() {
             state.waiting.push_front(operation);
         }

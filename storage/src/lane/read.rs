@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::call::{ReadCall, Reply, answer, engine_panic, quietly};
-use super::{Drainer, Entry, Work};
+use super::flight::{Board, Flight};
+use super::{Drainer, Entry, Held, Work};
 use crate::cache::RecordCache;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -90,37 +91,35 @@ impl ReadEnv<'_> {
 }
 
 pub(crate) struct ReadDrainer {
-    pub(crate) shared: Arc<Shared>,
+    shared: Arc<Shared>,
     /// Whether what is read is kept in the record cache: a walk would push out what is read often.
-    pub(crate) caches: bool,
+    caches: bool,
+    /// None where there is no other drain that could take over.
+    board: Option<Board>,
+}
+
+impl ReadDrainer {
+    pub(crate) fn new(shared: Arc<Shared>, caches: bool, drains_max: usize) -> Self {
+        Self { shared, caches, board: (drains_max > 1).then(Board::default) }
+    }
 }
 
 impl Drainer<ReadWork> for ReadDrainer {
-    fn drain(&self, batch: &mut Vec<Entry<ReadWork>>, metrics: &LaneMetrics) -> bool {
-        let Self { shared, caches } = self;
+    fn drain(
+        &self,
+        batch: &mut Vec<Entry<ReadWork>>,
+        held: &mut Held,
+        metrics: &LaneMetrics,
+    ) -> bool {
+        let Self { shared, caches, board } = self;
         let env = ReadEnv { shared, caches: *caches, metrics, view: OnceCell::new() };
         let begun = Instant::now();
-        let mut gets = Vec::new();
-        let mut calls = Vec::new();
-        for entry in batch.drain(..) {
-            match entry.work {
-                ReadWork::Get { .. } => {
-                    if entry.start(metrics)
-                        && let ReadWork::Get { keyspace, key, reply } = entry.work
-                    {
-                        gets.push((keyspace, key, reply));
-                    }
-                }
-                ReadWork::Call(_) => calls.push(entry),
-            }
-        }
-        // Counted before they are answered, so that a caller's own call is in what it reads next.
-        let mut ran = gets.len();
-        metrics.operations.add(ran as u64);
-        run_gets(&env, gets);
-        let mut calls = calls.into_iter();
+        let flight = Arc::new(Flight::of(batch, metrics));
+        let board = board.as_ref().filter(|_| flight.is_shared());
+        let on_board = board.map(|board| board.enter(&flight, held));
+        let mut ran = run_gets(&env, &flight);
         while begun.elapsed() < BUSY_MAX || ran == 0 {
-            let Some(entry) = calls.next() else { break };
+            let Some(entry) = flight.next_call() else { break };
             if !entry.start(metrics) {
                 quietly(|| drop(entry));
                 continue;
@@ -132,31 +131,37 @@ impl Drainer<ReadWork> for ReadDrainer {
                 call.run(&env);
             }
         }
-        batch.extend(calls);
+        batch.extend(flight.rest());
+        drop(on_board);
         let operations = u32::try_from(ran.max(1)).unwrap_or(u32::MAX);
         begun.elapsed() / operations > SLOW_MIN
     }
+
+    fn rescue(&self, put_back: &mut dyn FnMut(&mut Vec<Entry<ReadWork>>)) -> bool {
+        self.board.as_ref().is_some_and(|board| board.look(put_back))
+    }
 }
 
-fn run_gets(env: &ReadEnv<'_>, gets: Vec<(KeyspaceId, Bytes, Reply<Option<Bytes>>)>) {
-    if gets.is_empty() {
-        return;
+/// Returns how many it answered.
+fn run_gets(env: &ReadEnv<'_>, flight: &Flight) -> usize {
+    if flight.keys.is_empty() {
+        return 0;
     }
-    let keys: Vec<(KeyspaceId, &[u8])> = gets.iter().map(|(ks, key, _)| (*ks, &**key)).collect();
+    let keys: Vec<(KeyspaceId, &[u8])> =
+        flight.keys.iter().map(|(ks, key)| (*ks, &**key)).collect();
     let cache = env.shared.cache.as_ref().filter(|_| env.caches);
     let before = cache.map(RecordCache::now);
     let read = catch_unwind(AssertUnwindSafe(|| match env.engine() {
-        Ok(engine) => engine.get_many(&keys),
+        Ok(engine) => engine.get_many(&keys, flight),
         Err(error) => vec![Err(error); keys.len()],
     }));
     let values = read.unwrap_or_else(|payload| {
         env.metrics.panicked.add(keys.len() as u64);
         vec![Err(engine_panic(payload.as_ref())); keys.len()]
     });
-    for ((keyspace, key, reply), value) in gets.into_iter().zip(values) {
-        if let (Some(cache), Some(before), Ok(value)) = (cache, before, &value) {
-            cache.keep(before, keyspace, &key, value.as_ref());
+    flight.answer_gets(values, env.metrics, |keyspace, key, value| {
+        if let (Some(cache), Some(before)) = (cache, before) {
+            cache.keep(before, keyspace, key, value.as_ref());
         }
-        answer(reply, value);
-    }
+    })
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::call::{Ran, Reply, WriteCall, answer, engine_panic, quietly};
-use super::{Drainer, Entry, Work};
+use super::{Drainer, Entry, Held, Work};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::keyspace::KeyspaceId;
@@ -82,7 +82,12 @@ pub(crate) struct WriteDrainer {
 }
 
 impl Drainer<WriteWork> for WriteDrainer {
-    fn drain(&self, batch: &mut Vec<Entry<WriteWork>>, metrics: &LaneMetrics) -> bool {
+    fn drain(
+        &self,
+        batch: &mut Vec<Entry<WriteWork>>,
+        _: &mut Held,
+        metrics: &LaneMetrics,
+    ) -> bool {
         let engine = match self.shared.writable_engine() {
             Ok(engine) => engine,
             Err(error) => {

@@ -34,13 +34,13 @@ fn main() -> Result<()> {
             let keyspace = store.keyspace("bench")?;
             store.put(&keyspace, KEY, VALUE).await?;
             if mode == "pool" {
-                let get = || std::future::ready(assert_found(engine.get_many(&[(id, KEY)]).pop()));
+                let get = || std::future::ready(assert_found(engine.get_many(&[(id, KEY)], &()).pop()));
                 row("the engine's own part of a get", get).await;
                 let engine = &engine;
                 let job = || {
                     let engine = Arc::clone(engine);
                     async move {
-                        let job = move || assert_found(engine.get_many(&[(id, KEY)]).pop());
+                        let job = move || assert_found(engine.get_many(&[(id, KEY)], &()).pop());
                         spawn_blocking(job).await.unwrap();
                     }
                 };

@@ -12,12 +12,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ::rocksdb::checkpoint::Checkpoint;
 use ::rocksdb::{
-    Cache, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, Options, ReadOptions,
+    Cache, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, Options, ReadOptions, ReadTier,
     WriteBatch, WriteOptions,
 };
 use bytes::Bytes;
 
-use super::{Changes, Engine, EngineOptions, EngineStats, Snapshot};
+use super::{Changes, Engine, EngineOptions, EngineStats, Progress, Snapshot};
 use crate::disk::sync_dir;
 use crate::error::{Error, Result};
 use crate::keyspace::{KeyspaceId, KeyspaceNames};
@@ -136,10 +136,27 @@ impl Engine for Rocksdb {
         Ok(Box::new(snapshot))
     }
 
-    /// Without a snapshot, which takes and gives back RocksDB's one lock.
-    fn get_many(&self, keys: &[(KeyspaceId, &[u8])]) -> Vec<Result<Option<Bytes>>> {
-        let (families, options) = (self.families(), &ReadOptions::default());
-        Points { families: &families, names: &self.names, options }.get_many(keys)
+    /// Without a snapshot, which takes and gives back RocksDB's one lock. First all at once what is in
+    /// memory, then the rest one by one, as each may wait for the disk.
+    fn get_many(
+        &self,
+        keys: &[(KeyspaceId, &[u8])],
+        progress: &dyn Progress,
+    ) -> Vec<Result<Option<Bytes>>> {
+        let families = self.families();
+        let (mut in_memory, anywhere) = (ReadOptions::default(), ReadOptions::default());
+        in_memory.set_read_tier(ReadTier::BlockCache);
+        let points = |options| Points { families: &families, names: &self.names, options };
+        if keys.len() == 1 {
+            return points(&anywhere).get_many(keys);
+        }
+        let mut answers = points(&in_memory).get_many(keys);
+        for (index, (answer, (keyspace, key))) in answers.iter_mut().zip(keys).enumerate() {
+            if matches!(answer, Err(Error::NotCached)) && progress.begin(index) {
+                *answer = points(&anywhere).get(*keyspace, key);
+            }
+        }
+        answers
     }
 
     fn apply(&self, changes: &Changes, sync: bool) -> Result<()> {

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::{
-    Changes, Engine, EngineKind, EngineOptions, KeyspaceChanges, Page, PageLimit, Snapshot,
+    Changes, Engine, EngineKind, EngineOptions, KeyspaceChanges, Page, PageLimit, Progress,
+    Snapshot,
 };
 use crate::keyspace::{KeyspaceId, KeyspaceNames};
 use crate::range::KeyRange;

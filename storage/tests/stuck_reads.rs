@@ -6,12 +6,13 @@ mod common;
 
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Barrier};
 use std::task::Poll;
 
 use common::wrap::{Control, wrapped};
 use common::{Setup, for_each};
-use futures::future::{Either, join_all, select};
+use futures::future::{Either, join_all, maybe_done, select};
 use futures::poll;
 use pontoon_storage::{Bridge, EngineKind, Error, Keyspace, OnFull, Options, Reader, Store};
 
@@ -63,23 +64,35 @@ async fn seven_is_found_among_all(store: &Store, ks: &Keyspace) {
 
 #[test]
 fn gets_taken_together_with_a_stuck_one_are_answered() {
+    gets_beside_a_stuck_one(2, false);
+}
+
+/// Which of them is stuck shows only when they are read one by one.
+#[test]
+fn gets_read_at_once_with_a_stuck_one_are_answered() {
+    gets_beside_a_stuck_one(3, true);
+}
+
+fn gets_beside_a_stuck_one(threads: usize, at_once: bool) {
     with_slow_key(
-        2,
+        threads,
         |options| options,
         |store, ks, control| async move {
+            control.gets_at_once.store(at_once, SeqCst);
             // Behind it, ahead of it, and on both sides: a drain takes them in their order.
             for place in [0, 1, READS / 2] {
                 let before = join_all((0..place).map(|key| store.get(&ks, key.to_be_bytes())));
                 let stuck = store.get(&ks, "slow");
                 let after = seven_is_found_among_all(&store, &ks);
-                let (mut before, mut stuck, mut after) = (pin!(before), pin!(stuck), pin!(after));
+                let (mut before, mut after) = (pin!(maybe_done(before)), pin!(maybe_done(after)));
+                let mut stuck = pin!(stuck);
                 let _ = poll!(before.as_mut());
                 assert!(poll!(stuck.as_mut()).is_pending());
                 let _ = poll!(after.as_mut());
                 before.await;
                 after.await;
                 assert!(poll!(stuck.as_mut()).is_pending());
-                control.get_gate.open();
+                control.get_gate.let_through();
                 assert!(stuck.await.unwrap().is_some());
                 control.get_gate.shut();
             }
@@ -189,7 +202,8 @@ fn a_close_waits_for_the_stuck_and_for_what_was_taken_from_it() {
         |options| options,
         |store, ks, control| async move {
             let stuck = begin(store.get(&ks, "slow")).await;
-            let others = begin(seven_is_found_among_all(&store, &ks)).await;
+            let mut others = pin!(maybe_done(seven_is_found_among_all(&store, &ks)));
+            let _ = poll!(others.as_mut());
             control.get_gate.wait_for_held(1);
             let closing = begin(store.close()).await;
             others.await;

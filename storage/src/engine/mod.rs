@@ -39,9 +39,9 @@ pub trait Engine: Send + Sync + 'static {
 
     /// The newest values of `keys`, in their order, each on its own: no consistent view of several.
     ///
-    /// `progress` is told before each read that may wait for a disk, so that others can take over the
-    /// rest from one that does; the value of a key that it then says nobody wants may be anything. An
-    /// engine that reads many at once where nothing has to wait overrides this.
+    /// `progress` is told before each read, so that others can take over the rest from one that is stuck
+    /// on a slow disk; the value of a key that it then says nobody wants may be anything. An engine for
+    /// which reading all at once is cheaper overrides this, and tells nothing.
     fn get_many(
         &self,
         keys: &[(KeyspaceId, &[u8])],

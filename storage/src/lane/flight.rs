@@ -2,7 +2,8 @@
 //!
 //! A drain that is stuck in one read, on a slow disk, must hold up no other: what it has not begun, and
 //! what it has begun but may as well be read by another, goes back to the queue. The one read that it is
-//! in stays with it.
+//! in stays with it. Where the engine reads many at once, and so cannot say which one that is, all go
+//! back, to be read one by one: then it costs a second thread.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use super::call::{Reply, answer, quietly};
-use super::read::ReadWork;
+use super::read::{Keeper, LoneGet, ReadWork};
 use super::{Entry, Held};
 use crate::engine::Progress;
 use crate::error::Result;
@@ -54,8 +55,8 @@ struct Waiting {
 impl Waiting {
     fn into_entry(self, (keyspace, key): (KeyspaceId, Bytes)) -> Entry<ReadWork> {
         let Self { reply, bytes, counted } = self;
+        let work = ReadWork::Call(Box::new(LoneGet { keyspace, key, reply }));
         // It has started: its deadline has no say any more.
-        let work = ReadWork::Get { keyspace, key, reply };
         Entry { work, bytes, counted, deadline: None, span: tracing::Span::none() }
     }
 }
@@ -84,12 +85,12 @@ impl Flight {
         self.keys.len() + lock(&self.state).calls.len() > 1
     }
 
-    /// Answers the gets that are left with their `values`; `keep` sees each first. Returns how many.
+    /// Answers the gets that are left with their `values`, and keeps those. Returns how many.
     pub(super) fn answer_gets(
         &self,
         values: Vec<Result<Option<Bytes>>>,
         metrics: &LaneMetrics,
-        mut keep: impl FnMut(KeyspaceId, &Bytes, &Option<Bytes>),
+        keeper: &Keeper<'_>,
     ) -> usize {
         let waiting = std::mem::take(&mut lock(&self.state).waiting);
         let left = waiting.iter().flatten().count();
@@ -97,9 +98,7 @@ impl Flight {
         metrics.operations.add(left as u64);
         for (((keyspace, key), value), waiting) in self.keys.iter().zip(values).zip(waiting) {
             let Some(waiting) = waiting else { continue };
-            if let Ok(value) = &value {
-                keep(*keyspace, key, value);
-            }
+            keeper.keep(*keyspace, key, &value);
             answer(waiting.reply, value);
         }
         left

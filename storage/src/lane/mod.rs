@@ -310,7 +310,8 @@ impl<W: Work> Drain<W> {
             }
             self.held = Held::by(&batch);
             lane.metrics.drains.add(1);
-            if batch.len() > 1 {
+            // What was queued while a drain stayed had nobody told to watch it.
+            if batch.len() > 1 || lane.queue.len() > 0 {
                 lane.have_watched();
             }
             let begun = Instant::now();

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use super::call::{ReadCall, Reply, answer, engine_panic, quietly};
 use super::flight::{Board, Flight};
 use super::{Drainer, Entry, Held, Work};
-use crate::cache::RecordCache;
-use crate::engine::Engine;
+use crate::cache::{Moment, RecordCache};
+use crate::engine::{Engine, Progress};
 use crate::error::{Error, Result};
 use crate::keyspace::KeyspaceId;
 use crate::metrics::LaneMetrics;
@@ -149,19 +149,64 @@ fn run_gets(env: &ReadEnv<'_>, flight: &Flight) -> usize {
     }
     let keys: Vec<(KeyspaceId, &[u8])> =
         flight.keys.iter().map(|(ks, key)| (*ks, &**key)).collect();
-    let cache = env.shared.cache.as_ref().filter(|_| env.caches);
-    let before = cache.map(RecordCache::now);
-    let read = catch_unwind(AssertUnwindSafe(|| match env.engine() {
-        Ok(engine) => engine.get_many(&keys, flight),
-        Err(error) => vec![Err(error); keys.len()],
-    }));
-    let values = read.unwrap_or_else(|payload| {
-        env.metrics.panicked.add(keys.len() as u64);
-        vec![Err(engine_panic(payload.as_ref())); keys.len()]
-    });
-    flight.answer_gets(values, env.metrics, |keyspace, key, value| {
-        if let (Some(cache), Some(before)) = (cache, before) {
+    let (values, keeper) = env.get_many(&keys, flight);
+    flight.answer_gets(values, env.metrics, &keeper)
+}
+
+impl<'d> ReadEnv<'d> {
+    /// The newest values of `keys`, and who keeps them.
+    fn get_many(
+        &self,
+        keys: &[(KeyspaceId, &[u8])],
+        progress: &dyn Progress,
+    ) -> (Vec<Result<Option<Bytes>>>, Keeper<'d>) {
+        let cache = self.shared.cache.as_ref().filter(|_| self.caches);
+        let keeper = Keeper(cache.map(|cache| (cache, cache.now())));
+        let read = catch_unwind(AssertUnwindSafe(|| match self.engine() {
+            Ok(engine) => engine.get_many(keys, progress),
+            Err(error) => vec![Err(error); keys.len()],
+        }));
+        let values = read.unwrap_or_else(|payload| {
+            self.metrics.panicked.add(keys.len() as u64);
+            vec![Err(engine_panic(payload.as_ref())); keys.len()]
+        });
+        (values, keeper)
+    }
+}
+
+/// Keeps what was read in the record cache, if there is one, as of the moment before it was read.
+pub(super) struct Keeper<'d>(Option<(&'d RecordCache, Moment)>);
+
+impl Keeper<'_> {
+    pub(super) fn keep(&self, keyspace: KeyspaceId, key: &Bytes, value: &Result<Option<Bytes>>) {
+        if let (Some((cache, before)), Ok(value)) = (self.0, value) {
             cache.keep(before, keyspace, key, value.as_ref());
         }
-    })
+    }
+}
+
+/// A get that is not read together with others, since one of them may be stuck.
+pub(super) struct LoneGet {
+    pub(super) keyspace: KeyspaceId,
+    pub(super) key: Bytes,
+    pub(super) reply: Reply<Option<Bytes>>,
+}
+
+impl ReadCall for LoneGet {
+    fn run(self: Box<Self>, env: &ReadEnv<'_>) {
+        let Self { keyspace, key, reply } = *self;
+        let (values, keeper) = env.get_many(&[(keyspace, &key)], &());
+        let none = || Err(Error::engine("the engine gave no answer"));
+        let value = values.into_iter().next().unwrap_or_else(none);
+        keeper.keep(keyspace, &key, &value);
+        answer(reply, value);
+    }
+
+    fn fail(self: Box<Self>, error: Error) {
+        answer(self.reply, Err(error));
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
 }

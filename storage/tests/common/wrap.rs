@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use bytes::Bytes;
-use pontoon_storage::engine::{Changes, Engine, Snapshot};
+use pontoon_storage::engine::{Changes, Engine, Progress, Snapshot};
 use pontoon_storage::{
     EngineKind, EngineStats, Error, KeyRange, KeyspaceId, Options, Page, PageLimit, Result,
 };
@@ -26,6 +26,8 @@ pub struct Control {
     pub syncs: AtomicUsize,
     pub snapshots_alive: AtomicUsize,
     pub dropped: AtomicBool,
+    /// Whether many gets are one call that does not tell how far it is.
+    pub gets_at_once: AtomicBool,
     /// Keys whose `get` waits at the gate.
     pub held_get: Mutex<Option<Bytes>>,
     pub open_gate: Gate,
@@ -65,6 +67,15 @@ impl Gate {
         self.changed.notify_all();
     }
 
+    /// Opens, and blocks until nobody is held up here any more.
+    pub fn let_through(&self) {
+        self.open();
+        let mut state = self.state.lock().unwrap();
+        while state.1 > 0 {
+            state = self.changed.wait(state).unwrap();
+        }
+    }
+
     /// Blocks until `count` threads are held up here.
     pub fn wait_for_held(&self, count: usize) {
         let mut state = self.state.lock().unwrap();
@@ -81,6 +92,7 @@ impl Gate {
             state = self.changed.wait(state).unwrap();
         }
         state.1 -= 1;
+        self.changed.notify_all();
     }
 }
 
@@ -120,6 +132,24 @@ impl Engine for Wrapped {
         let inner = self.inner.snapshot()?;
         self.control.snapshots_alive.fetch_add(1, Ordering::SeqCst);
         Ok(Box::new(WrappedSnapshot { inner: Some(inner), control: Arc::clone(&self.control) }))
+    }
+
+    fn get_many(
+        &self,
+        keys: &[(KeyspaceId, &[u8])],
+        progress: &dyn Progress,
+    ) -> Vec<Result<Option<Bytes>>> {
+        let snapshot = match self.snapshot() {
+            Ok(snapshot) => snapshot,
+            Err(error) => return vec![Err(error); keys.len()],
+        };
+        if self.control.gets_at_once.load(Ordering::SeqCst) {
+            return snapshot.get_many(keys);
+        }
+        let get = |(index, (keyspace, key)): (usize, &(KeyspaceId, &[u8]))| {
+            if progress.begin(index) { snapshot.get(*keyspace, key) } else { Ok(None) }
+        };
+        keys.iter().enumerate().map(get).collect()
     }
 
     fn apply(&self, changes: &Changes, sync: bool) -> Result<()> {

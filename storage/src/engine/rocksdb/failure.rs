@@ -14,14 +14,6 @@ pub(super) fn failed(error: RocksError) -> Error {
     }
 }
 
-/// For reads of single keys: [`Error::NotCached`] is for those that were not to wait for the disk.
-pub(super) fn read_failed(error: RocksError) -> Error {
-    match error.kind() {
-        ErrorKind::Incomplete => Error::NotCached,
-        _ => failed(error),
-    }
-}
-
 /// For the opening of the database in `dir`.
 pub(super) fn open_failed(error: RocksError, dir: &Path) -> Error {
     match error.kind() {

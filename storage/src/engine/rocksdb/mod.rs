@@ -12,7 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ::rocksdb::checkpoint::Checkpoint;
 use ::rocksdb::{
-    Cache, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, Options, ReadOptions, ReadTier,
+    Cache, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, Options, ReadOptions,
     WriteBatch, WriteOptions,
 };
 use bytes::Bytes;
@@ -136,27 +136,16 @@ impl Engine for Rocksdb {
         Ok(Box::new(snapshot))
     }
 
-    /// Without a snapshot, which takes and gives back RocksDB's one lock. First all at once what is in
-    /// memory, then the rest one by one, as each may wait for the disk.
+    /// Without a snapshot, which takes and gives back RocksDB's one lock. All at once, which reads what
+    /// keys have in common once; what is in memory alone first, and the rest one by one, cost twice the
+    /// CPU on data that is not cached.
     fn get_many(
         &self,
         keys: &[(KeyspaceId, &[u8])],
-        progress: &dyn Progress,
+        _: &dyn Progress,
     ) -> Vec<Result<Option<Bytes>>> {
-        let families = self.families();
-        let (mut in_memory, anywhere) = (ReadOptions::default(), ReadOptions::default());
-        in_memory.set_read_tier(ReadTier::BlockCache);
-        let points = |options| Points { families: &families, names: &self.names, options };
-        if keys.len() == 1 {
-            return points(&anywhere).get_many(keys);
-        }
-        let mut answers = points(&in_memory).get_many(keys);
-        for (index, (answer, (keyspace, key))) in answers.iter_mut().zip(keys).enumerate() {
-            if matches!(answer, Err(Error::NotCached)) && progress.begin(index) {
-                *answer = points(&anywhere).get(*keyspace, key);
-            }
-        }
-        answers
+        let (families, options) = (self.families(), &ReadOptions::default());
+        Points { families: &families, names: &self.names, options }.get_many(keys)
     }
 
     fn apply(&self, changes: &Changes, sync: bool) -> Result<()> {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use self_cell::self_cell;
 
 use super::Db;
-use super::failure::{failed, read_failed};
+use super::failure::failed;
 use super::families::Families;
 use crate::engine::shared::fill_page;
 use crate::engine::{Page, PageLimit, Snapshot};
@@ -74,10 +74,10 @@ pub(super) struct Points<'e> {
 }
 
 impl Points<'_> {
-    pub(super) fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Bytes>> {
+    fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Bytes>> {
         self.families.with(self.names, keyspace, |db, family| {
             let Some(family) = family else { return Ok(None) };
-            db.get_pinned_cf_opt(family, key, self.options).map(owned).map_err(read_failed)
+            db.get_pinned_cf_opt(family, key, self.options).map(owned).map_err(failed)
         })
     }
 
@@ -118,7 +118,7 @@ impl Points<'_> {
             let keys = keys.iter().copied();
             // Not sorted by us: RocksDB sorts pointers faster than we could.
             let values = db.batched_multi_get_cf_opt(family, keys, false, self.options);
-            Ok(values.into_iter().map(|value| value.map(owned).map_err(read_failed)).collect())
+            Ok(values.into_iter().map(|value| value.map(owned).map_err(failed)).collect())
         });
         found.unwrap_or_else(|error| vec![Err(error); keys.len()])
     }

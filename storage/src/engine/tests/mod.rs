@@ -9,8 +9,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::{
-    Changes, Engine, EngineKind, EngineOptions, KeyspaceChanges, Page, PageLimit, Progress,
-    Snapshot,
+    Changes, Engine, EngineKind, EngineOptions, KeyspaceChanges, Page, PageLimit, Snapshot,
 };
 use crate::keyspace::{KeyspaceId, KeyspaceNames};
 use crate::range::KeyRange;

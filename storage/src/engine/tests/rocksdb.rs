@@ -186,36 +186,3 @@ fn reads_see_through_flushes_and_compactions() {
     assert!(stats.disk_bytes > 1 << 20);
     assert!(stats.memory_bytes > 0);
 }
-
-/// What the block cache does not have is read one by one, each only if it is still wanted.
-#[test]
-fn a_batch_of_gets_finds_in_memory_and_on_disk() {
-    struct WantedBelow(usize);
-    impl Progress for WantedBelow {
-        fn begin(&self, index: usize) -> bool {
-            index < self.0
-        }
-    }
-    let mut f = Fixture::new(EngineKind::Rocksdb);
-    let (disk, memory) = (f.keyspace("disk"), f.keyspace("memory"));
-    // Twice what the block cache holds.
-    for number in 0..2_000 {
-        let value: Vec<u8> = (0..8_000_usize).map(|i| (number * 31 + i * i) as u8).collect();
-        f.apply_with([change(disk).put(numbered(number), value)], false);
-    }
-    f.reopen();
-    f.apply([change(memory).put_numbered(0..2_000)]);
-    let numbers: Vec<String> = (0..2_100).step_by(100).map(numbered).collect();
-    let asked: Vec<(KeyspaceId, &[u8])> =
-        numbers.iter().flat_map(|key| [(disk, key.as_bytes()), (memory, key.as_bytes())]).collect();
-    let unwanted = f.engine().get_many(&asked, &WantedBelow(0));
-    let found_in_memory = unwanted.iter().filter(|value| matches!(value, Ok(Some(_)))).count();
-    assert!((20..40).contains(&found_in_memory), "{found_in_memory}");
-    for wanted in [asked.len() / 2, asked.len()] {
-        let found = f.engine().get_many(&asked, &WantedBelow(wanted));
-        assert_eq!(found.len(), asked.len());
-        for ((keyspace, key), value) in asked.iter().zip(found).take(wanted) {
-            assert_eq!(value.unwrap(), f.get(*keyspace, key));
-        }
-    }
-}

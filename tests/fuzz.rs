@@ -1,6 +1,8 @@
 //! What `storage/fuzz` hands to a fuzzer, over some random input, so that it does not rot; and what
 //! fuzzers have found.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+// What is public for the fuzzer's package is nobody else's here.
+#![allow(unreachable_pub)]
 
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -17,6 +17,9 @@ use crate::range::{KeyRange, successor};
 /// Names at once.
 const NAMES_MAX: usize = 4;
 
+/// What an engine keeps for itself; too long to be met by chance.
+const RESERVED: &str = "default";
+
 /// Asks for keyspaces by any names, and for ranges by any bounds, as `data` says: a name is taken just if
 /// it may be one, keeps its number, and comes back from an engine as it went in; a range holds just
 /// the keys that its bounds say.
@@ -40,13 +43,14 @@ pub fn keyspace(data: &[u8]) {
 fn name(input: &mut Input<'_>, names: &KeyspaceNames, known: &mut Vec<Keyspace>) {
     // Repeated, so that few bytes make a name of any length.
     let repeats = if input.byte() < 250 { 1 } else { input.below(64) + 1 };
-    let len = input.below(16);
-    let Ok(part) = String::from_utf8(input.bytes(len).into()) else { return };
+    let len = input.below(17);
+    let part = if len < 16 { input.bytes(len) } else { Bytes::from_static(RESERVED.as_bytes()) };
+    let Ok(part) = String::from_utf8(part.into()) else { return };
     let name = part.repeat(repeats);
     let may_be = !name.is_empty()
         && name.len() <= KEYSPACE_NAME_BYTES_MAX
         && name.chars().all(|c| ('!'..='~').contains(&c) && c != '/')
-        && name != "default";
+        && name != RESERVED;
     let before = known.iter().find(|keyspace| keyspace.name() == name);
     match names.intern(&name) {
         Ok(keyspace) => {

@@ -68,11 +68,13 @@ pub(super) fn check_page(page: &Page, expected: &[(Bytes, Bytes)], limit: PageLi
     assert_eq!(page.more, reached);
 }
 
-/// What engines rely on: one element a keyspace; ranges disjoint, none of them empty, never touching.
+/// What engines rely on: one element a keyspace, with something in it; ranges disjoint, none of them empty, never touching.
 pub(super) fn check_form(changes: &Changes) {
     for (at, keyspace) in changes.keyspaces.iter().enumerate() {
         let others = &changes.keyspaces[at + 1..];
         assert!(others.iter().all(|other| other.keyspace != keyspace.keyspace), "named twice");
+        let is_empty = keyspace.ranges.is_empty() && keyspace.writes.is_empty();
+        assert!(!is_empty, "an engine would create it for nothing: {keyspace:?}");
         let mut before: Option<&Option<Bytes>> = None;
         for (start, end) in &keyspace.ranges {
             assert!(end.as_ref().is_none_or(|end| start < end), "empty: {keyspace:?}");

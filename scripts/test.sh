@@ -60,6 +60,13 @@ for features in "" redb rocksdb; do
   cargo clippy --locked --workspace --all-targets --no-default-features --features "$features" -- -D warnings
 done
 
+step "licenses, versions and sources of dependencies"
+if cargo deny --version >/dev/null 2>&1; then
+  scripts/deny.sh
+else
+  echo "skipped: cargo-deny is not installed (cargo install cargo-deny --locked)"
+fi
+
 step "docs"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --all-features
 

@@ -35,6 +35,9 @@ mod dir;
 mod disk;
 pub mod engine;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod keyspace;
 mod lane;
 mod metrics;

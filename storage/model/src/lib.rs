@@ -58,9 +58,11 @@ mod transaction;
 mod view;
 
 pub mod check;
+pub mod gate;
 pub mod record;
 pub mod rig;
 pub mod threads;
+pub mod ticks;
 pub mod watch;
 
 pub use batch::WriteBatch;

@@ -11,6 +11,9 @@ use pontoon_storage::{Bridge, EngineKind, Options, Store};
 /// Room for some hundred small records.
 const CACHE_BYTES: usize = 64 << 10;
 
+/// tokio's own default.
+const BLOCKING_THREADS_MAX: usize = 512;
+
 /// Which executor polls the store's futures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Runtime {
@@ -23,19 +26,19 @@ pub enum Runtime {
 impl Runtime {
     /// `workers`: threads of a multi-thread runtime.
     pub fn block_on<F: Future>(self, workers: usize, future: F) -> F::Output {
+        self.block_on_with(workers, BLOCKING_THREADS_MAX, future)
+    }
+
+    /// `blocking`: threads for blocking tasks, at the most.
+    pub fn block_on_with<F: Future>(self, workers: usize, blocking: usize, future: F) -> F::Output {
         use tokio::runtime::Builder;
-        match self {
-            Runtime::CurrentThread => {
-                Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
-            }
-            Runtime::MultiThread => Builder::new_multi_thread()
-                .worker_threads(workers)
-                .enable_all()
-                .build()
-                .unwrap()
-                .block_on(future),
-            Runtime::None => futures::executor::block_on(future),
-        }
+        let mut builder = match self {
+            Runtime::CurrentThread => Builder::new_current_thread(),
+            Runtime::MultiThread => Builder::new_multi_thread(),
+            Runtime::None => return futures::executor::block_on(future),
+        };
+        builder.worker_threads(workers).max_blocking_threads(blocking).enable_all();
+        builder.build().unwrap().block_on(future)
     }
 }
 
@@ -45,15 +48,16 @@ pub struct Setup {
     pub engine: EngineKind,
     pub bridge: Bridge,
     pub runtime: Runtime,
-    /// One thread for reads, one worker, and queues of one operation.
+    /// One thread for reads, one worker, and queues of one operation; where lanes are tokio's blocking
+    /// tasks, one thread for all of them.
     pub tight: bool,
     /// With a record cache, small enough that records are pushed out of it.
     pub cached: bool,
 }
 
 impl Setup {
-    /// Every engine, mode and runtime, each also with one read thread and queues of one, and with a
-    /// record cache.
+    /// Every engine, mode and runtime, each also with one read thread and queues of one, with a record
+    /// cache, and with both.
     pub fn all() -> Vec<Setup> {
         let mut all = Vec::new();
         for &engine in EngineKind::AVAILABLE {
@@ -64,7 +68,8 @@ impl Setup {
                 (Bridge::Blocking, Runtime::CurrentThread),
                 (Bridge::Blocking, Runtime::MultiThread),
             ] {
-                for (tight, cached) in [(false, false), (true, false), (false, true)] {
+                for (tight, cached) in [(false, false), (true, false), (false, true), (true, true)]
+                {
                     all.push(Setup { engine, bridge: bridge.clone(), runtime, tight, cached });
                 }
             }
@@ -73,7 +78,8 @@ impl Setup {
     }
 
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        self.runtime.block_on(if self.tight { 1 } else { 2 }, future)
+        let (workers, blocking) = if self.tight { (1, 1) } else { (2, BLOCKING_THREADS_MAX) };
+        self.runtime.block_on_with(workers, blocking, future)
     }
 
     /// Those whose engine keeps its data.

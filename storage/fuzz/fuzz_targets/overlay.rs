@@ -1,0 +1,4 @@
+//! See `overlay` in the storage crate's `fuzz`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| pontoon_storage::fuzz::overlay(data));

@@ -9,6 +9,7 @@ use pontoon_storage::{Error, Reader, ScanOptions, Store};
 use crate::workload::{COUNTER, SHARED, State, WRITERS, count, operation, own_keyspace, writer_of};
 
 /// A line of a child: that operation has been acknowledged, maybe with all before it synced.
+#[derive(Clone)]
 pub struct Ack {
     pub writer: usize,
     pub index: u64,
@@ -16,6 +17,7 @@ pub struct Ack {
 }
 
 /// All writers, as far as the last round has shown.
+#[derive(Clone)]
 pub struct Writers {
     seed: u64,
     writers: Vec<Writer>,
@@ -32,8 +34,14 @@ impl Writers {
         starts.join(",")
     }
 
-    /// Checks what was found against what was acknowledged, and goes on from there.
-    pub fn compare(&mut self, acks: &[Ack], mut found: State, nothing_lost: bool) {
+    /// Checks what was found against what was acknowledged, and goes on from there. Returns what is
+    /// lost, by its place in `acks`.
+    pub fn compare(&mut self, acks: &[Ack], found: State, nothing_lost: bool) -> Vec<usize> {
+        self.compare_kept(acks, if nothing_lost { acks.len() } else { 0 }, found)
+    }
+
+    /// As `compare`, with the first `kept` of `acks` surely there.
+    pub fn compare_kept(&mut self, acks: &[Ack], kept: usize, mut found: State) -> Vec<usize> {
         let counter = found.remove(&(SHARED[0].into(), COUNTER.into()));
         let mut by_writer = vec![State::new(); WRITERS];
         for ((keyspace, key), value) in found {
@@ -50,9 +58,7 @@ impl Writers {
             .map(|(writer, found)| self.see(writer, acks, found))
             .collect();
         let lines = Lines { acks, seen: &seen };
-        if nothing_lost {
-            lines.assert_there(acks.len(), "all was synced, or the engine loses nothing");
-        }
+        lines.assert_there(kept, "a sync began later and ended, or the engine loses nothing");
         for (line, ack) in acks.iter().enumerate().filter(|(_, ack)| ack.synced) {
             let upto = lines.submitted_after(ack.writer, ack.index);
             lines.assert_there(upto, "a sync came later");
@@ -69,6 +75,8 @@ impl Writers {
         }
         let counted: u64 = self.writers.iter().map(|writer| writer.counted).sum();
         assert_eq!(count(counter.as_deref()), counted, "the counter and the counts disagree");
+        let is_lost = |ack: &Ack| seen[ack.writer].most <= ack.index;
+        (0..acks.len()).filter(|&line| is_lost(&acks[line])).collect()
     }
 
     /// How many of `writer`'s operations, one after the other, lead to what was found. One more than
@@ -163,7 +171,8 @@ pub fn next_line(out: &mut impl BufRead) -> Option<String> {
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
         let line = line.strip_suffix('\n')?;
-        if line == "opening" || line.starts_with("ack ") {
+        if line == "opening" || ["ack ", "begin ", "end "].iter().any(|word| line.starts_with(word))
+        {
             return Some(line.to_owned());
         }
     }
@@ -171,7 +180,9 @@ pub fn next_line(out: &mut impl BufRead) -> Option<String> {
 
 pub fn parse_ack(line: &str) -> Ack {
     let words: Vec<&str> = line.split(' ').collect();
-    let [_, writer, index, synced] = words[..] else { panic!("not an acknowledgement: {line}") };
+    let [_, writer, index, synced, ..] = words[..] else {
+        panic!("not an acknowledgement: {line}")
+    };
     Ack {
         writer: writer.parse().unwrap(),
         index: index.parse().unwrap(),

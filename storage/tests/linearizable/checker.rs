@@ -10,10 +10,6 @@
 use std::collections::HashSet;
 use std::hash::Hash;
 
-/// States looked at before a history is given up; far more than one of some hundred operations and
-/// a few clients needs.
-const STATES_MAX: usize = 1_000_000;
-
 /// What operations do, one after the other.
 pub trait Model {
     type State: Clone + Eq + Hash;
@@ -55,9 +51,11 @@ struct Step<S> {
     next: usize,
 }
 
+/// `states_max`: how many states are looked at before the history is given up.
 pub fn check<M: Model>(
     initial: M::State,
     mut history: Vec<Done<M::Operation, M::Answer>>,
+    states_max: usize,
 ) -> Verdict {
     // What ended first is most likely to have been first.
     history.sort_by_key(|done| (done.ended, done.called));
@@ -104,7 +102,7 @@ pub fn check<M: Model>(
             is_put.clear(next);
             continue;
         }
-        if seen.len() > STATES_MAX {
+        if seen.len() > states_max {
             return Verdict::Undecided;
         }
         sure_put += usize::from(done.is_sure);

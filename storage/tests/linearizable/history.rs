@@ -123,14 +123,17 @@ fn unanswered(
     Some(Done { operation, called, ended, answer: None, is_sure: seen.is_some() })
 }
 
-pub fn verdict(seed: u64, events: &[Event]) -> Verdict {
-    check::<FewKeys>([0; KEYS], history(seed, events))
+/// Far more states than a history of some hundred operations and a few clients needs.
+pub const STATES_MAX: usize = 1_000_000;
+
+pub fn verdict(seed: u64, events: &[Event], states_max: usize) -> Verdict {
+    check::<FewKeys>([0; KEYS], history(seed, events), states_max)
 }
 
 /// Returns how many operations were checked.
 pub fn assert_linearizable(seed: u64, events: &[Event]) -> usize {
     let history = history(seed, events);
-    let verdict = verdict(seed, events);
+    let verdict = verdict(seed, events, STATES_MAX);
     if verdict != Verdict::Linearizable {
         for (time, event) in events.iter().enumerate() {
             match event {

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
+use crate::core::Core;
 use crate::engine::{Page, PageLimit};
 use crate::error::{Error, Result};
 use crate::keyspace::Keyspace;
@@ -15,7 +16,7 @@ use crate::lane::call::quietly;
 use crate::range::{IntoBytes, KeyRange};
 use crate::read::{Reader, ScanOptions};
 use crate::scan::Scan;
-use crate::store::{Store, read_many};
+use crate::store::{Store, read_many, release_snapshot};
 use crate::sync::{Mutex, RwLock, lock};
 use crate::view::View;
 
@@ -96,20 +97,31 @@ fn empty(slot: &Slot) {
 /// ```
 #[derive(Clone)]
 pub struct Snapshot {
+    // First, so that its release is queued before the store closes with its last handle.
     held: Arc<Held>,
+    store: Store,
 }
 
-struct Held {
-    store: Store,
+/// A view in the gate, which releases it when dropped. It is no handle of the store: a job that
+/// makes one for a caller who has gone must not be what keeps the store open.
+pub(crate) struct Held {
+    core: Arc<Core>,
     id: u64,
     slot: Slot,
 }
 
-impl Snapshot {
+impl Held {
     /// Holds `view`. On a bridge thread only.
-    pub(crate) fn hold(store: Store, gate: &SnapshotGate, view: View) -> Result<Self> {
-        let (id, slot) = gate.hold(view)?;
-        Ok(Self { held: Arc::new(Held { store, id, slot }) })
+    pub(crate) fn new(core: Arc<Core>, view: View) -> Result<Self> {
+        let (id, slot) = core.snapshots.hold(view)?;
+        Ok(Self { core, id, slot })
+    }
+}
+
+impl Snapshot {
+    /// The handle on what `store` holds.
+    pub(crate) fn new(store: Store, held: Held) -> Self {
+        Self { held: Arc::new(held), store }
     }
 
     /// The value of `key` when the snapshot was taken.
@@ -132,7 +144,7 @@ impl Snapshot {
     ) -> impl Future<Output = Result<Vec<Option<Bytes>>>> + Send {
         let keys = keys.into_iter().map(IntoBytes::into_bytes).collect();
         let (weight, read) = read_many(keyspace.clone(), keys);
-        async move { self.view_through(&self.held.store.weighing(weight), move |view| read(view)).await }
+        async move { self.view_through(&self.store.weighing(weight), move |view| read(view)).await }
     }
 
     /// Runs `f` over the snapshot, off the async thread, in the lane that
@@ -146,7 +158,7 @@ impl Snapshot {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        self.view_through(&self.held.store, f).await
+        self.view_through(&self.store, f).await
     }
 
     /// The entries of `range` as they were when the snapshot was taken. The stream keeps the
@@ -192,7 +204,7 @@ impl Snapshot {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.store.release_snapshot(self.id);
+        release_snapshot(&self.core, self.id);
     }
 }
 

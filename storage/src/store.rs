@@ -29,7 +29,7 @@ use crate::options::{CallOptions, Durability, OnFull, Options, ReadLane};
 use crate::range::{IntoBytes, KeyRange};
 use crate::read::{Reader, ScanOptions};
 use crate::scan::{Scan, later_lane};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Held, Snapshot};
 use crate::transaction::Transaction;
 use crate::view::{Cached, View, own};
 
@@ -376,10 +376,10 @@ impl Store {
     /// As for [`get`](Store::get); [`Error::Overloaded`] when too many are held (see
     /// [`Options::snapshots_max`]).
     pub async fn snapshot(&self) -> Result<Snapshot> {
-        let store = self.clone();
-        let gate = Arc::clone(&self.core().snapshots);
+        let core = Arc::clone(self.core());
         // Held inside the job: if the caller is gone by then, dropping it releases the view.
-        self.read_call(move |env| Snapshot::hold(store, &gate, env.new_view()?)).await
+        let held = self.read_call(move |env| Held::new(core, env.new_view()?)).await?;
+        Ok(Snapshot::new(self.clone(), held))
     }
 
     /// The entries of `range` as a stream over one snapshot, which is taken when the stream is first
@@ -528,28 +528,15 @@ impl Store {
     ) -> Result<(Option<Snapshot>, Page)> {
         let mut later = self.clone();
         later.call.lane = Some(later_lane(self.call.lane));
-        let gate = Arc::clone(&self.core().snapshots);
-        self.read_call(move |env| {
+        let core = Arc::clone(self.core());
+        let first = self.read_call(move |env| {
             let view = env.new_view()?;
             let page = view.page(&keyspace, &range, reverse, limit)?;
-            let snapshot = page.more.then(|| Snapshot::hold(later, &gate, view)).transpose()?;
-            Ok((snapshot, page))
-        })
-        .await
-    }
-
-    pub(crate) fn release_snapshot(&self, id: u64) {
-        let snapshots = Arc::clone(&self.core().snapshots);
-        let (reply, _) = oneshot::channel::<Result<()>>();
-        let release = Release(OnView {
-            f: move |_: &ReadEnv<'_>| {
-                snapshots.release(id);
-                Ok(())
-            },
-            reply,
+            let held = page.more.then(|| Held::new(core, view)).transpose()?;
+            Ok::<_, Error>((held, page))
         });
-        // Refused only when the store is closing, which releases them all.
-        let _ = self.core().read.admit_uncounted(ReadWork::Call(Box::new(release)));
+        let (held, page) = first.await?;
+        Ok((held.map(|held| Snapshot::new(later, held)), page))
     }
 
     /// Runs `f` in the lane that this handle chose.
@@ -664,6 +651,21 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("options", &self.core().options).finish_non_exhaustive()
     }
+}
+
+/// Queues the release of a held snapshot.
+pub(crate) fn release_snapshot(core: &Core, id: u64) {
+    let snapshots = Arc::clone(&core.snapshots);
+    let (reply, _) = oneshot::channel::<Result<()>>();
+    let release = Release(OnView {
+        f: move |_: &ReadEnv<'_>| {
+            snapshots.release(id);
+            Ok(())
+        },
+        reply,
+    });
+    // Refused only when the store is closing, which releases them all.
+    let _ = core.read.admit_uncounted(ReadWork::Call(Box::new(release)));
 }
 
 /// What is there for each of some keys.

@@ -574,6 +574,35 @@ fn opening_waits_for_an_open_whose_future_was_dropped() {
     });
 }
 
+/// A call that nobody waits for any more keeps no store open.
+#[test]
+fn opening_waits_for_a_dropped_store_whose_snapshot_was_given_up() {
+    with_read_threads(1, |options, control| async move {
+        let store = Store::open(options.clone()).await.unwrap();
+        let ks = store.keyspace("a").unwrap();
+        store.put(&ks, "k", "v").await.unwrap();
+        *control.held_get.lock().unwrap() = Some("k".into());
+        control.get_gate.shut();
+        let stuck = begin(store.get(&ks, "k")).await;
+        control.get_gate.wait_for_held(1);
+        let snapshot = begin(store.snapshot()).await;
+        let mut scan = store.scan(&ks, .., ScanOptions::default());
+        assert!(poll!(scan.next()).is_pending());
+        drop((stuck, snapshot, scan));
+        drop(store);
+        let mut again = begin(Store::open(options)).await;
+        // What it takes to open and close a whole store is time enough for a refusal.
+        let other = tempfile::tempdir().unwrap();
+        let other = Options::new(other.path()).engine(EngineKind::Memory);
+        let other = Store::open(other.bridge(pontoon_storage::Bridge::Pool)).await.unwrap();
+        other.close().await.unwrap();
+        let polled = poll!(again.as_mut());
+        control.get_gate.open();
+        assert!(polled.is_pending(), "{polled:?}");
+        again.await.unwrap().close().await.unwrap();
+    });
+}
+
 /// Two at once: one of them, and no more, has the directory; the other is told so by an answer.
 #[test]
 fn of_two_opens_at_once_one_is_refused() {

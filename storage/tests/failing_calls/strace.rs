@@ -30,6 +30,8 @@ pub struct Strace {
 pub enum Event {
     /// A call on that path was made to fail.
     Failed { call: String, path: String },
+    /// An fsync of that path was done.
+    Synced { path: String },
     /// The child said something.
     Said(String),
 }
@@ -85,13 +87,17 @@ fn parse(log: &str) -> Vec<Event> {
             events.push(Event::Said(text.trim_end_matches("\\n").to_owned()));
         } else if rest.ends_with("<unfinished ...>") {
             unfinished.insert(thread, (call, path_in(rest)));
-        } else if rest.contains("(INJECTED)") {
+        } else {
             let (call, path) = if rest.starts_with("<...") {
                 unfinished.remove(thread).unwrap_or_default()
             } else {
                 (call, path_in(rest))
             };
-            events.push(Event::Failed { call, path });
+            if rest.contains("(INJECTED)") {
+                events.push(Event::Failed { call, path });
+            } else if call.ends_with("sync") && rest.ends_with("= 0") {
+                events.push(Event::Synced { path });
+            }
         }
     }
     events
@@ -120,6 +126,7 @@ fn a_log_is_read_in_its_order() {
         [
             failed("fdatasync", "/d/000004.log"),
             Event::Said("submit 1 5".into()),
+            Event::Synced { path: "/d/y".into() },
             failed("fsync", "/d/x"),
         ]
     );

@@ -355,7 +355,7 @@ const OPERATIONS: u64 = 8;
 
 #[test]
 fn faults_at_random_cost_nothing_that_was_acknowledged() {
-    let seeds = variable("PONTOON_IO_SEEDS").unwrap_or(60);
+    let seeds = variable("PONTOON_IO_SEEDS").unwrap_or(24);
     let first = variable("PONTOON_IO_SEED").unwrap_or(1);
     let every = Durability::Every(Duration::from_millis(1));
     let mut setups = setups();

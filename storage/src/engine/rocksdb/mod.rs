@@ -13,7 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use ::rocksdb::checkpoint::Checkpoint;
 use ::rocksdb::{
     Cache, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, Options, ReadOptions,
-    WriteBatch, WriteOptions,
+    WriteBatch,
 };
 use bytes::Bytes;
 
@@ -26,6 +26,7 @@ mod failure;
 mod families;
 mod range_delete;
 mod snapshot;
+mod stall;
 mod statistics;
 mod tuning;
 
@@ -126,6 +127,27 @@ impl Rocksdb {
         self.publish_families(existing);
         Ok(self.families())
     }
+
+    fn batch(&self, families: &Families, changes: &Changes) -> Result<WriteBatch> {
+        let mut batch = WriteBatch::default();
+        for changes in &changes.keyspaces {
+            families.with(&self.names, changes.keyspace, |db, family| {
+                let family =
+                    family.ok_or_else(|| Error::engine("a keyspace vanished while written"))?;
+                for (start, end) in &changes.ranges {
+                    range_delete::add(db, family, start, end.as_ref(), &mut batch)?;
+                }
+                for (key, value) in &changes.writes {
+                    match value {
+                        Some(value) => batch.put_cf(family, key, value),
+                        None => batch.delete_cf(family, key),
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(batch)
+    }
 }
 
 impl Engine for Rocksdb {
@@ -150,28 +172,9 @@ impl Engine for Rocksdb {
 
     fn apply(&self, changes: &Changes, sync: bool) -> Result<()> {
         let families = self.families_for(changes)?;
-        let mut batch = WriteBatch::default();
-        for changes in &changes.keyspaces {
-            families.with(&self.names, changes.keyspace, |db, family| {
-                let family =
-                    family.ok_or_else(|| Error::engine("a keyspace vanished while written"))?;
-                for (start, end) in &changes.ranges {
-                    range_delete::add(db, family, start, end.as_ref(), &mut batch)?;
-                }
-                for (key, value) in &changes.writes {
-                    match value {
-                        Some(value) => batch.put_cf(family, key, value),
-                        None => batch.delete_cf(family, key),
-                    }
-                }
-                Ok(())
-            })?;
-        }
         // Set first: a failed write may have reached the log all the same.
         self.unsynced.store(true, Ordering::Relaxed);
-        let mut options = WriteOptions::default();
-        options.set_sync(sync);
-        self.db.write_opt(batch, &options).map_err(failed)?;
+        stall::write(&self.db, || self.batch(&families, changes), sync)?;
         if sync {
             self.unsynced.store(false, Ordering::Relaxed);
         }

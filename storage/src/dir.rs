@@ -18,6 +18,10 @@ use crate::disk::{at, create_dirs, sync_dir, sync_parent, sync_parent_if_readabl
 use crate::error::{Error, Result};
 use crate::sync::{lock, wait};
 
+mod examine;
+
+pub(crate) use examine::Examined;
+
 const MARKER: &str = "PONTOON";
 const LOCK: &str = "pontoon.lock";
 const DATA: &str = "data";
@@ -75,6 +79,11 @@ impl OpenDir {
             initialise(&open, dir, engine)?;
         }
         Ok(open)
+    }
+
+    /// Where the marker is.
+    pub(crate) fn marker(&self) -> PathBuf {
+        self.path.join(MARKER)
     }
 
     /// Where the engine's data is.

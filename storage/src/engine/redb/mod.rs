@@ -20,12 +20,15 @@ use crate::disk::{sync_dir, sync_file};
 use crate::error::Result;
 use crate::keyspace::{KeyspaceId, KeyspaceNames};
 
+mod check;
 mod checkpoint;
 mod failure;
 mod handles;
+mod overlay;
 mod repair;
 mod snapshot;
 
+pub(super) use check::check;
 use failure::{failed, open_failed};
 use snapshot::RedbSnapshot;
 

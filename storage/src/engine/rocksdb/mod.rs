@@ -22,6 +22,7 @@ use crate::disk::sync_dir;
 use crate::error::{Error, Result};
 use crate::keyspace::{KeyspaceId, KeyspaceNames};
 
+mod check;
 mod failure;
 mod families;
 mod range_delete;
@@ -29,7 +30,8 @@ mod snapshot;
 mod statistics;
 mod tuning;
 
-use failure::{failed, open_failed};
+pub(super) use check::check;
+use failure::{Step, failed, open_failed};
 use families::Families;
 use snapshot::{Points, RocksSnapshot};
 
@@ -65,14 +67,15 @@ impl Rocksdb {
         let cache = Cache::new_lru_cache(options.cache_bytes);
         let options = tuning::options(options, &cache);
         let mut existing = if holds_database(&path)? {
-            Db::list_cf(&options, &path).map_err(|error| open_failed(error, dir))?
+            Db::list_cf(&options, &path)
+                .map_err(|error| open_failed(error, dir, &path, Step::Manifest))?
         } else {
             vec![DEFAULT_FAMILY.to_owned()]
         };
         let descriptors =
             existing.iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
         let db = Db::open_cf_descriptors(&options, &path, descriptors)
-            .map_err(|error| open_failed(error, dir))?;
+            .map_err(|error| open_failed(error, dir, &path, Step::Data))?;
         // RocksDB fsyncs its own directory, but not the one above it.
         sync_dir(dir)?;
 

@@ -1,0 +1,124 @@
+//! Taking a directory as it is, to look at it: nothing in it is made or mended, but for the lock file.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::{DATA, FORMAT, LOCK, MARKER, OpenDir, reserve};
+use crate::disk::at;
+use crate::engine::EngineKind;
+use crate::error::{Error, Result};
+
+/// The engines that keep data, with what they keep in the data folder.
+const KEPT: [(EngineKind, &str); 2] =
+    [(EngineKind::Redb, "data.redb"), (EngineKind::Rocksdb, "data.rocksdb")];
+
+/// A directory that is held open to be looked at.
+pub(crate) struct Examined {
+    pub(crate) dir: OpenDir,
+    /// Whose data it is, by its marker or else by what is there.
+    pub(crate) engine: EngineKind,
+    /// What is wrong with the marker.
+    pub(crate) marker_damage: Option<String>,
+}
+
+impl Examined {
+    /// Locks `dir`, as an open would, and reads its marker.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if it is not there or is something else's, [`Error::WrongEngine`] if its
+    /// engine or format is not known here, [`Error::Locked`] if it is open.
+    pub(crate) fn acquire(dir: &Path) -> Result<Self> {
+        let invalid = |why: &str| Error::InvalidArgument(format!("{} {why}", dir.display()));
+        match fs::metadata(dir) {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => return Err(invalid("is not a directory")),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(invalid("is not there"));
+            }
+            Err(error) => return Err(at(dir, &error)),
+        }
+        let path = dir.canonicalize().map_err(|error| at(dir, &error))?;
+        let kept = KEPT.iter().find(|(_, name)| path.join(DATA).join(name).exists());
+        let kept = kept.map(|(kind, _)| *kind);
+        let (engine, marker_damage) = match read_marker(&path, dir)? {
+            Marker::Of(engine) => (engine, None),
+            Marker::None => {
+                let why = format!("is not a Pontoon directory: it has no {MARKER} file");
+                (kept.ok_or_else(|| invalid(&why))?, Some("it is missing".to_owned()))
+            }
+            Marker::Senseless(found) => {
+                let why = format!("is not a Pontoon directory: its {MARKER} file says {found:?}");
+                (kept.ok_or_else(|| invalid(&why))?, Some(format!("it makes no sense: {found:?}")))
+            }
+        };
+        reserve(&path)?;
+        let mut open = OpenDir { path, lock: None };
+        open.lock = lock_if_writable(&open.path.join(LOCK), dir)?;
+        Ok(Self { dir: open, engine, marker_damage })
+    }
+}
+
+/// Without a lock file in a directory that cannot be written there is nothing to lock, and nobody else
+/// who could have it open.
+fn lock_if_writable(path: &Path, shown: &Path) -> Result<Option<File>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            OpenOptions::new().create(true).truncate(false).write(true).open(path)
+        }
+        opened => opened,
+    };
+    let file = match file {
+        Ok(file) => file,
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+            ) && !path.exists() =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(at(path, &error)),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(Error::Locked { dir: shown.into() }),
+        Err(TryLockError::Error(error)) => Err(at(path, &error)),
+    }
+}
+
+enum Marker {
+    Of(EngineKind),
+    None,
+    Senseless(String),
+}
+
+/// # Errors
+/// [`Error::WrongEngine`] for a marker that makes sense and is not of an engine or a format known here.
+fn read_marker(path: &Path, shown: &Path) -> Result<Marker> {
+    let marker = path.join(MARKER);
+    let bytes = match fs::read(&marker) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Marker::None),
+        Err(error) => return Err(at(&marker, &error)),
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lines = text.lines();
+    let (title, format, engine) = (lines.next(), lines.next(), lines.next());
+    let format = format.and_then(|line| line.strip_prefix("format "));
+    let engine = engine.and_then(|line| line.strip_prefix("engine "));
+    let (Some("pontoon-storage"), Some(format), Some(engine), true) =
+        (title, format, engine, text.ends_with('\n'))
+    else {
+        return Ok(Marker::Senseless(text.chars().take(100).collect()));
+    };
+    let wrong =
+        |found: String, asked: String| Err(Error::WrongEngine { dir: shown.into(), found, asked });
+    if format != FORMAT {
+        return wrong(format!("format {format:?}"), format!("format {FORMAT:?}"));
+    }
+    match KEPT.iter().find(|(kind, _)| kind.name() == engine) {
+        Some((kind, _)) => Ok(Marker::Of(*kind)),
+        None => wrong(engine.to_owned(), "redb or rocksdb".to_owned()),
+    }
+}

@@ -189,7 +189,7 @@ fn missing_data_is_damage() {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), kind);
         let data = dir.path().join("data");
-        for path in [fs::read_dir(&data).unwrap().next().unwrap().unwrap().path(), data] {
+        for path in [data.join(format!("data.{}", kind.name())), data] {
             if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.unwrap();
             let report = look(dir.path()).unwrap();
             assert_eq!(report.damage_total, 1, "{report:?}");

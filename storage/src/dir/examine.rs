@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::{DATA, FORMAT, LOCK, MARKER, OpenDir, reserve};
+use super::{DATA, FORMAT, LOCK, MARKER, Marker, OpenDir, reserve};
 use crate::disk::at;
 use crate::engine::EngineKind;
 use crate::error::{Error, Result};
@@ -42,18 +42,21 @@ impl Examined {
         let kept = KEPT.iter().find(|(_, name)| path.join(DATA).join(name).exists());
         let kept = kept.map(|(kind, _)| *kind);
         let (engine, marker_damage) = match read_marker(&path, dir)? {
-            Marker::Of(engine) => (engine, None),
-            Marker::None => {
+            Found::Of(engine) => (engine, None),
+            Found::None => {
                 let why = format!("is not a Pontoon directory: it has no {MARKER} file");
                 (kept.ok_or_else(|| invalid(&why))?, Some("it is missing".to_owned()))
             }
-            Marker::Senseless(found) => {
-                let why = format!("is not a Pontoon directory: its {MARKER} file says {found:?}");
-                (kept.ok_or_else(|| invalid(&why))?, Some(format!("it makes no sense: {found:?}")))
+            Found::Senseless(found) => {
+                let why = format!("is not a Pontoon directory: its {MARKER} file says \"{found}\"");
+                (
+                    kept.ok_or_else(|| invalid(&why))?,
+                    Some(format!("it makes no sense: \"{found}\"")),
+                )
             }
         };
         reserve(&path)?;
-        let mut open = OpenDir { path, lock: None };
+        let mut open = OpenDir { path, lock: None, ready: true };
         open.lock = lock_if_writable(&open.path.join(LOCK), dir)?;
         Ok(Self { dir: open, engine, marker_damage })
     }
@@ -87,7 +90,7 @@ fn lock_if_writable(path: &Path, shown: &Path) -> Result<Option<File>> {
     }
 }
 
-enum Marker {
+enum Found {
     Of(EngineKind),
     None,
     Senseless(String),
@@ -95,30 +98,23 @@ enum Marker {
 
 /// # Errors
 /// [`Error::WrongEngine`] for a marker that makes sense and is not of an engine or a format known here.
-fn read_marker(path: &Path, shown: &Path) -> Result<Marker> {
-    let marker = path.join(MARKER);
-    let bytes = match fs::read(&marker) {
+fn read_marker(path: &Path, shown: &Path) -> Result<Found> {
+    let place = path.join(MARKER);
+    let bytes = match fs::read(&place) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Marker::None),
-        Err(error) => return Err(at(&marker, &error)),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::None),
+        Err(error) => return Err(at(&place, &error)),
     };
-    let text = String::from_utf8_lossy(&bytes);
-    let mut lines = text.lines();
-    let (title, format, engine) = (lines.next(), lines.next(), lines.next());
-    let format = format.and_then(|line| line.strip_prefix("format "));
-    let engine = engine.and_then(|line| line.strip_prefix("engine "));
-    let (Some("pontoon-storage"), Some(format), Some(engine), true) =
-        (title, format, engine, text.ends_with('\n'))
-    else {
-        return Ok(Marker::Senseless(text.chars().take(100).collect()));
+    let Some(marker) = Marker::parse(&bytes) else {
+        return Ok(Found::Senseless(format!("{:.100}", bytes.escape_ascii())));
     };
     let wrong =
         |found: String, asked: String| Err(Error::WrongEngine { dir: shown.into(), found, asked });
-    if format != FORMAT {
-        return wrong(format!("format {format:?}"), format!("format {FORMAT:?}"));
+    if marker.format != FORMAT {
+        return wrong(format!("format {:?}", marker.format), format!("format {FORMAT:?}"));
     }
-    match KEPT.iter().find(|(kind, _)| kind.name() == engine) {
-        Some((kind, _)) => Ok(Marker::Of(*kind)),
-        None => wrong(engine.to_owned(), "redb or rocksdb".to_owned()),
+    match KEPT.iter().find(|(kind, _)| kind.name() == marker.engine) {
+        Some((kind, _)) => Ok(Found::Of(*kind)),
+        None => wrong(marker.engine.into(), "redb or rocksdb".into()),
     }
 }

@@ -251,6 +251,8 @@ pub struct EngineOptions {
     /// Whether the store's default durability is `Always`: then damage anywhere but in the log's
     /// torn tail must be an error, not a silent cut.
     pub strict_log: bool,
+    /// Whether the engine has had files in its directory: then none of them may be made anew.
+    pub must_exist: bool,
     /// redb: keep what makes recovery after a crash independent of the data's size, for a second
     /// fsync in each durable commit.
     pub quick_repair: bool,
@@ -263,6 +265,7 @@ impl Default for EngineOptions {
             write_buffer_bytes: 64 << 20,
             open_files_max: 512,
             strict_log: true,
+            must_exist: false,
             quick_repair: false,
         }
     }

@@ -10,7 +10,7 @@ use ::rocksdb::{
 
 use super::failure::{Step, damaged_file, is_missing, suspect};
 use super::families::Family;
-use super::{DEFAULT_FAMILY, DIR, Db, holds_database, tuning};
+use super::{DEFAULT_FAMILY, DIR, Db, holds_database, manifest, tuning};
 use crate::engine::EngineOptions;
 use crate::engine::check::Findings;
 use crate::error::{Error, Result};
@@ -42,6 +42,10 @@ pub(in crate::engine) fn check(dir: &Path, findings: &mut Findings) -> Result<()
     }
     let cache = Cache::new_lru_cache(CACHE_BYTES);
     let mut options = tuning::options(&EngineOptions::default(), &cache);
+    if let Err(Error::Corrupted(cause)) = manifest::check(dir, &path) {
+        findings.damage(manifest::current(&path).unwrap_or(path), None, cause);
+        return Ok(());
+    }
     let (db, mut names) = match open(&path, &mut options) {
         Ok(Opened { db, names, torn: None }) => (db, names),
         Ok(Opened { db, names, torn: Some(torn) }) => {
@@ -51,7 +55,9 @@ pub(in crate::engine) fn check(dir: &Path, findings: &mut Findings) -> Result<()
             ));
             (db, names)
         }
-        Err((step, error)) => return damage(&suspect(&path, step), &path, None, &error, findings),
+        Err((step, error)) => {
+            return damage(&suspect(error.as_ref(), &path, step), &path, None, &error, findings);
+        }
     };
     let files = match db.live_files() {
         Ok(files) => files,
@@ -124,7 +130,7 @@ fn walk(
         }
         let Err(error) = entries.status() else { return Ok(()) };
         damage(path, path, Some(name), &error, findings)?;
-        let damaged = damaged_file(error.as_ref(), path);
+        let damaged = damaged_file(error.as_ref(), path, Step::Data);
         let damaged = files.iter().find(|file| {
             damaged
                 .as_ref()
@@ -151,7 +157,7 @@ fn look_up_ends(
 ) -> Result<()> {
     for key in files.iter().filter_map(|file| file.end_key.as_ref()) {
         if let Err(error) = db.get_pinned_cf(family, key) {
-            let file = damaged_file(error.as_ref(), path);
+            let file = damaged_file(error.as_ref(), path, Step::Data);
             let known = |damage: &crate::engine::check::Damage| Some(&damage.file) == file.as_ref();
             if !findings.report.damage.iter().any(known) {
                 damage(path, path, Some(name), &error, findings)?;
@@ -175,7 +181,7 @@ fn damage(
     if passing && !is_missing(error) {
         return Err(Error::engine(error.clone()));
     }
-    let file = damaged_file(error.as_ref(), path).unwrap_or_else(|| suspect.to_owned());
+    let file = damaged_file(error.as_ref(), path, Step::Data).unwrap_or_else(|| suspect.to_owned());
     findings.damage(file, keyspace.map(str::to_owned), error);
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ::rocksdb::{Error as RocksError, ErrorKind};
 
+use super::manifest;
 use crate::error::Error;
 
 /// For everything after the opening.
@@ -32,8 +33,10 @@ pub(super) fn open_failed(error: RocksError, dir: &Path, path: &Path, step: Step
         ErrorKind::NotSupported => Error::corrupted(error),
         // What the manifest names and is not there has not gone by itself.
         ErrorKind::IOError if is_missing(&error) => Error::corrupted(error),
-        ErrorKind::Corruption if damaged_file(error.as_ref(), path).is_none() => {
-            Error::corrupted(format!("{}: {error}", suspect(path, step).display()))
+        ErrorKind::Corruption => {
+            let file = damaged_file(error.as_ref(), path, step);
+            let file = file.unwrap_or_else(|| suspect(error.as_ref(), path, step));
+            Error::corrupted(format!("{}: {error}", file.display()))
         }
         _ => failed(error),
     }
@@ -44,12 +47,15 @@ pub(super) fn is_missing(error: &RocksError) -> bool {
 }
 
 /// Where damage must be that RocksDB gives no file for: it names tables, but neither the manifest nor the
-/// log. The directory itself where there are several logs.
-pub(super) fn suspect(path: &Path, step: Step) -> PathBuf {
+/// log. The directory itself where there are several logs, and for a table's damaged properties, of which
+/// RocksDB says the manifest's name alone.
+pub(super) fn suspect(message: &str, path: &Path, step: Step) -> PathBuf {
     if step == Step::Manifest {
-        let manifest = fs::read_to_string(path.join("CURRENT"));
-        let manifest = manifest.ok().map(|name| path.join(name.trim_end()));
-        return manifest.filter(|path| path.is_file()).unwrap_or_else(|| path.join("CURRENT"));
+        let manifest = manifest::current(path).filter(|manifest| manifest.is_file());
+        return manifest.unwrap_or_else(|| path.join("CURRENT"));
+    }
+    if message.contains("MANIFEST-") {
+        return path.to_owned();
     }
     let entries = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
     let is_log = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "log");
@@ -67,13 +73,16 @@ fn is_lock(message: &str) -> bool {
 }
 
 /// The file below `dir` that an error's message names. RocksDB names a table in it by its path or, when
-/// it opens, by its name alone.
-pub(super) fn damaged_file(message: &str, dir: &Path) -> Option<PathBuf> {
+/// it opens, by its name alone. For a table's damaged properties it names the manifest, which has been
+/// read by then and is sound.
+pub(super) fn damaged_file(message: &str, dir: &Path, step: Step) -> Option<PathBuf> {
     let words = message
         .split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ':' | '(' | ')'));
     let mut names =
         words.filter_map(|word| Path::new(word.trim_end_matches('.')).file_name()?.to_str());
-    let name = names.find(|name| is_file_of_rocksdb(name))?;
+    let name = names.find(|name| {
+        is_file_of_rocksdb(name) && (step == Step::Manifest || !name.starts_with("MANIFEST"))
+    })?;
     Some(dir.join(name))
 }
 

@@ -25,6 +25,7 @@ use crate::keyspace::{KeyspaceId, KeyspaceNames};
 mod check;
 mod failure;
 mod families;
+mod manifest;
 mod range_delete;
 mod snapshot;
 mod statistics;
@@ -64,9 +65,14 @@ impl Rocksdb {
         names: Arc<KeyspaceNames>,
     ) -> Result<Self> {
         let path = dir.join(DIR);
+        let exists = holds_database(&path)?;
+        if options.must_exist && !exists {
+            return Err(Error::corrupted(format!("the database in {} is missing", path.display())));
+        }
         let cache = Cache::new_lru_cache(options.cache_bytes);
         let options = tuning::options(options, &cache);
-        let mut existing = if holds_database(&path)? {
+        let mut existing = if exists {
+            manifest::check(dir, &path)?;
             Db::list_cf(&options, &path)
                 .map_err(|error| open_failed(error, dir, &path, Step::Manifest))?
         } else {
@@ -78,6 +84,7 @@ impl Rocksdb {
             .map_err(|error| open_failed(error, dir, &path, Step::Data))?;
         // RocksDB fsyncs its own directory, but not the one above it.
         sync_dir(dir)?;
+        manifest::note(dir, &path);
 
         let db = Arc::new(db);
         existing.retain(|name| name != DEFAULT_FAMILY);
@@ -220,6 +227,9 @@ impl Engine for Rocksdb {
     fn close(&self) -> Result<()> {
         let synced = self.sync();
         self.db.cancel_all_background_work(true);
+        if let Some(dir) = self.path.parent() {
+            manifest::note(dir, &self.path);
+        }
         synced
     }
 }

@@ -140,7 +140,8 @@ mod tests {
     };
     use super::*;
 
-    type Entries = Vec<(&'static str, Vec<u8>, Vec<u8>)>;
+    type Entry = (&'static str, Vec<u8>, Vec<u8>);
+    type Entries = Vec<Entry>;
 
     fn sound() -> Entries {
         let record = Record::inline_string("v".into(), Some(7)).encode();
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn what_it_does_not_write_is_complained_of() {
-        let wrong: [(usize, fn(&mut (&'static str, Vec<u8>, Vec<u8>))); 9] = [
+        let wrong: [(usize, fn(&mut Entry)); 9] = [
             (0, |entry| entry.2[1] = 0xff),
             (0, |entry| *entry.1.last_mut().unwrap() ^= 1),
             (0, |entry| entry.1.truncate(9)),

@@ -225,7 +225,7 @@ fn what_cannot_be_checked_is_an_error_and_stays_as_it_is() {
         let wrong = block_on(check(CheckOptions::new(&dir).engine(other)));
         assert!(matches!(wrong, Err(Error::WrongEngine { .. })), "{wrong:?}");
         let marker = fs::read_to_string(dir.join("PONTOON")).unwrap();
-        fs::write(dir.join("PONTOON"), marker.replace("format 1", "format 999")).unwrap();
+        fs::write(dir.join("PONTOON"), marker.replace("format ", "format 99")).unwrap();
         let newer = look(&dir);
         assert!(matches!(newer, Err(Error::WrongEngine { .. })), "{newer:?}");
     }

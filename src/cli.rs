@@ -12,6 +12,7 @@ use pontoon_storage::EngineKind;
 use tracing_subscriber::EnvFilter;
 
 use crate::bench;
+use crate::check;
 use crate::config::{BridgeChoice, Config, DurabilityChoice, RuntimeChoice};
 use crate::variables;
 
@@ -22,6 +23,8 @@ pub enum Action {
     Serve(Box<Config>),
     /// Measure.
     Bench(Box<bench::cli::Bench>),
+    /// Look for damage.
+    Check(check::Check),
 }
 
 /// Understands `args`, the program's name first, and the `PONTOON_…` environment variables.
@@ -43,6 +46,7 @@ pub fn parse(
             let conflict = |why| Cli::command().error(ErrorKind::ArgumentConflict, why);
             return bench.check().map_err(conflict).map(|()| Action::Bench(bench));
         }
+        Some(Command::Check(check)) => return Ok(Action::Check(check)),
         None => cli.serve,
     };
     let config = serve.into_config().map_err(|(kind, why)| Cli::command().error(kind, why))?;
@@ -86,6 +90,8 @@ enum Command {
     Serve(Serve),
     /// Measure what the bridge costs and what the lanes give, or load a server
     Bench(Box<bench::cli::Bench>),
+    /// Look for damage in a directory that no server runs on
+    Check(check::Check),
 }
 
 #[derive(Debug, Args)]

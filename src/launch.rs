@@ -10,6 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
 use crate::bench;
+use crate::check;
 use crate::cli::{self, Action};
 use crate::config::{Config, RuntimeChoice};
 use crate::server::{self, Stopped};
@@ -25,6 +26,7 @@ pub fn launch(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Ex
     match cli::parse(args, env::vars_os().map(|(name, _)| name)) {
         Ok(Action::Serve(config)) => serve(*config),
         Ok(Action::Bench(args)) => bench::run(*args),
+        Ok(Action::Check(args)) => check::run(&args),
         Err(error) => {
             // A closed stderr leaves the exit code to tell.
             let _ = error.print();

@@ -8,6 +8,7 @@
 //! What this is not: a library of storage. To embed a store, use the crate `pontoon-storage`.
 
 pub mod bench;
+pub mod check;
 pub mod cli;
 pub mod command;
 pub mod config;

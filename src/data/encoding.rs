@@ -6,6 +6,10 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use pontoon_storage::{Error, KeyRange, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
+mod check;
+
+pub use check::{EntryChecks, Verdict};
+
 /// The format this code writes, and the only one it reads.
 pub const FORMAT_VERSION: u32 = 2;
 

@@ -90,9 +90,13 @@ impl Core {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let names = Arc::new(KeyspaceNames::new(id, options.keyspaces_max));
         let dir = options.dir.as_deref();
-        let dir = dir.map(|dir| OpenDir::acquire(dir, options.engine.name())).transpose()?;
+        let mut dir = dir.map(|dir| OpenDir::acquire(dir, options.engine.name())).transpose()?;
+        options.engine_options.must_exist = dir.as_ref().is_some_and(OpenDir::is_ready);
         let data = dir.as_ref().map(OpenDir::data).unwrap_or_default();
         let engine = open_engine(&options, &data, Arc::clone(&names))?;
+        if let Some(dir) = &mut dir {
+            dir.set_ready(options.engine.name())?;
+        }
         let volatile = engine.unsynced_dies_with_process();
         let Options { sizes, durability, queue, .. } = options;
         let cache = RecordCache::new(options.cache_bytes, options.keyspaces_max);

@@ -1,7 +1,7 @@
 //! A store's directory: its lock, its marker file, and where the engine's data is.
 //!
 //! ```text
-//! DIR/PONTOON        the marker: format and engine
+//! DIR/PONTOON        the marker: format, engine, and whether there has been data
 //! DIR/pontoon.lock   locked while a store has the directory open
 //! DIR/data/          the engine's own
 //! ```
@@ -18,6 +18,10 @@ use crate::disk::{at, create_dirs, sync_dir, sync_parent, sync_parent_if_readabl
 use crate::error::{Error, Result};
 use crate::sync::{lock, wait};
 
+mod examine;
+
+pub(crate) use examine::Examined;
+
 const MARKER: &str = "PONTOON";
 const LOCK: &str = "pontoon.lock";
 const DATA: &str = "data";
@@ -27,6 +31,12 @@ const NEW_MARKER: &str = "PONTOON.new";
 
 /// What `mkfs` puts into the root of a file system, which a store's directory may be.
 const LOST_AND_FOUND: &str = "lost+found";
+
+/// The marker's first line.
+const TITLE: &str = "pontoon-storage";
+
+/// The marker's last line once the engine has made its files: they are never made again.
+const READY: &str = "data ready";
 
 /// The layout of the directory; raised when an older version could not open what this one writes.
 const FORMAT: &str = "1";
@@ -47,6 +57,7 @@ enum Use {
 pub(crate) struct OpenDir {
     path: PathBuf,
     lock: Option<File>,
+    ready: bool,
 }
 
 impl OpenDir {
@@ -57,7 +68,7 @@ impl OpenDir {
         create_dirs(dir)?;
         let path = dir.canonicalize().map_err(|error| at(dir, &error))?;
         reserve(&path)?;
-        let mut open = Self { path, lock: None };
+        let mut open = Self { path, lock: None, ready: false };
         // Before there is a lock file, as a directory of something else is left as it was.
         refuse_foreign(&open.path, dir)?;
         let lock_path = open.path.join(LOCK);
@@ -69,12 +80,32 @@ impl OpenDir {
             Err(TryLockError::Error(error)) => return Err(at(&lock_path, &error)),
         }
         if has_marker(&open.path)? {
-            check_marker(&open.path, dir, engine)?;
+            open.ready = check_marker(&open.path, dir, engine)?;
             check_data(&open.data())?;
         } else {
             initialise(&open, dir, engine)?;
         }
         Ok(open)
+    }
+
+    /// Whether the engine has made its files: one that is missing then is damage, where before it is
+    /// what a first opening leaves that was cut off.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    /// Notes that `engine` has made its files.
+    pub(crate) fn set_ready(&mut self, engine: &str) -> Result<()> {
+        if !self.ready {
+            write_marker(&self.path, engine, true)?;
+            self.ready = true;
+        }
+        Ok(())
+    }
+
+    /// Where the marker is.
+    pub(crate) fn marker(&self) -> PathBuf {
+        self.path.join(MARKER)
     }
 
     /// Where the engine's data is.
@@ -148,7 +179,7 @@ pub(crate) fn write_copy(
     let data = partial.join(DATA);
     fs::create_dir(&data).map_err(|error| at(&data, &error))?;
     write_data(&data)?;
-    write_marker(&partial, engine)?;
+    write_marker(&partial, engine, true)?;
     sync_tree(&partial)?;
     fs::rename(&partial, to).map_err(|error| at(to, &error))?;
     removed.0.take();
@@ -226,7 +257,7 @@ fn initialise(open: &OpenDir, shown: &Path, engine: &str) -> Result<()> {
         _ => {}
     }
     sync_dir(&open.path)?;
-    write_marker(&open.path, engine)?;
+    write_marker(&open.path, engine, false)?;
     sync_parent_if_readable(&open.path)
 }
 
@@ -239,32 +270,64 @@ fn check_data(data: &Path) -> Result<()> {
     }
 }
 
-/// Checks that the marker is of this layout and of `engine`.
-fn check_marker(path: &Path, shown: &Path, engine: &str) -> Result<()> {
-    let marker = path.join(MARKER);
-    let text = fs::read_to_string(&marker).map_err(|error| at(&marker, &error))?;
-    let field = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        line.map(str::trim).unwrap_or_default().to_owned()
+/// Checks that the marker is of this layout and of `engine`; whether the engine has made its files.
+fn check_marker(path: &Path, shown: &Path, engine: &str) -> Result<bool> {
+    let place = path.join(MARKER);
+    let bytes = fs::read(&place).map_err(|error| at(&place, &error))?;
+    let Some(Marker { format, engine: found, ready }) = Marker::parse(&bytes) else {
+        let found = bytes.escape_ascii();
+        return Err(Error::corrupted(format!(
+            "{} makes no sense: \"{found:.100}\"",
+            place.display()
+        )));
     };
-    let (format, found) = (field("format "), field("engine "));
     let wrong =
         |found: String, asked: String| Err(Error::WrongEngine { dir: shown.into(), found, asked });
     if format != FORMAT {
         return wrong(format!("format {format:?}"), format!("format {FORMAT:?}"));
     }
     if found != engine {
-        return wrong(found, engine.into());
+        return wrong(found.into(), engine.into());
     }
-    Ok(())
+    Ok(ready)
+}
+
+/// What a marker says.
+struct Marker<'m> {
+    format: &'m str,
+    engine: &'m str,
+    ready: bool,
+}
+
+impl<'m> Marker<'m> {
+    /// `None` for what no version has written.
+    fn parse(bytes: &'m [u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
+        let mut lines = text.split('\n');
+        let title = lines.next()?;
+        let format = lines.next()?.strip_prefix("format ")?;
+        if title != TITLE || format.is_empty() {
+            return None;
+        }
+        let engine = lines.next()?.strip_prefix("engine ")?;
+        let ready = match lines.next() {
+            None => false,
+            Some(READY) => true,
+            // Another format may say more.
+            Some(_) if format != FORMAT => false,
+            Some(_) => return None,
+        };
+        Some(Self { format, engine, ready })
+    }
 }
 
 /// Writes the marker whole or not at all.
-fn write_marker(dir: &Path, engine: &str) -> Result<()> {
+fn write_marker(dir: &Path, engine: &str, ready: bool) -> Result<()> {
     let new = dir.join(NEW_MARKER);
+    let ready = if ready { format!("{READY}\n") } else { String::new() };
     let write = || {
         let mut file = File::create(&new)?;
-        write!(file, "pontoon-storage\nformat {FORMAT}\nengine {engine}\n")?;
+        write!(file, "{TITLE}\nformat {FORMAT}\nengine {engine}\n{ready}")?;
         file.sync_all()?;
         fs::rename(&new, dir.join(MARKER))
     };

@@ -30,6 +30,7 @@
 mod batch;
 mod bridge;
 mod cache;
+mod check;
 mod core;
 mod dir;
 mod disk;
@@ -54,6 +55,8 @@ mod transaction;
 mod view;
 
 pub use batch::WriteBatch;
+pub use check::{CheckOptions, check};
+pub use engine::check::{CheckProgress, CheckReport, CheckedFile, CheckedKeyspace, Damage};
 pub use engine::{EngineKind, EngineStats, Page, PageLimit};
 pub use error::{Cause, Error, Result};
 pub use keyspace::{KEYSPACE_NAME_BYTES_MAX, Keyspace, KeyspaceId, KeyspaceNames};

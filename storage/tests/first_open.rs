@@ -50,6 +50,10 @@ fn a_first_open_cut_off_before_its_marker_was_written_is_done_again() {
     }
 }
 
+/// What the marker says once the engine has made its files.
+#[cfg(any(feature = "redb", feature = "rocksdb"))]
+const READY: &str = "data ready\n";
+
 /// A directory as it is when its marker has been written and its engine has done nothing yet.
 #[cfg(any(feature = "redb", feature = "rocksdb"))]
 fn marked(kind: EngineKind) -> tempfile::TempDir {
@@ -57,6 +61,9 @@ fn marked(kind: EngineKind) -> tempfile::TempDir {
     block_on(open(dir.path(), kind).unwrap().close()).unwrap();
     fs::remove_dir_all(dir.path().join("data")).unwrap();
     fs::create_dir(dir.path().join("data")).unwrap();
+    let marker = fs::read_to_string(dir.path().join("PONTOON")).unwrap();
+    assert!(marker.contains(READY));
+    fs::write(dir.path().join("PONTOON"), marker.replace(READY, "")).unwrap();
     dir
 }
 
@@ -112,6 +119,12 @@ fn missing_data_is_damage_and_not_made_anew() {
         let Err(error @ Error::Corrupted(_)) = refused else { panic!("{refused:?}") };
         assert!(error.to_string().contains(data.to_str().unwrap()), "{error}");
         assert!(!data.exists());
+        fs::create_dir(&data).unwrap();
+        let refused = open(dir.path(), kind);
+        let Err(error @ Error::Corrupted(_)) = refused else { panic!("{refused:?}") };
+        assert!(error.to_string().contains(data.to_str().unwrap()), "{error}");
+        assert_eq!(fs::read_dir(&data).unwrap().count(), 0);
+        fs::remove_dir(&data).unwrap();
         fs::rename(dir.path().join("elsewhere"), &data).unwrap();
         assert_usable(dir.path(), kind);
     }

@@ -15,6 +15,14 @@ impl OpenDir {
         self.0.clone()
     }
 
+    pub(crate) fn is_ready(&self) -> bool {
+        true
+    }
+
+    pub(crate) fn set_ready(&mut self, _: &str) -> Result<()> {
+        Ok(())
+    }
+
     pub(crate) fn set_open(&self) {}
 
     pub(crate) fn set_closing(&self) {}

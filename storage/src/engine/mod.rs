@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::keyspace::{KeyspaceId, KeyspaceNames};
 use crate::range::KeyRange;
 
+pub(crate) mod check;
 mod memory;
 #[cfg(feature = "redb")]
 mod redb;
@@ -279,6 +280,8 @@ pub struct EngineOptions {
     /// Whether the store's default durability is `Always`: then damage anywhere but in the log's
     /// torn tail must be an error, not a silent cut.
     pub strict_log: bool,
+    /// Whether the engine has had files in its directory: then none of them may be made anew.
+    pub must_exist: bool,
     /// redb: keep what makes recovery after a crash independent of the data's size, for a second
     /// fsync in each durable commit.
     pub quick_repair: bool,
@@ -291,6 +294,7 @@ impl Default for EngineOptions {
             write_buffer_bytes: 64 << 20,
             open_files_max: 512,
             strict_log: true,
+            must_exist: false,
             quick_repair: false,
         }
     }
@@ -352,11 +356,34 @@ impl EngineKind {
             #[allow(unreachable_patterns)]
             missing => {
                 let _ = (dir, options, names);
-                Err(Error::Unsupported(format!(
-                    "this build has no {name} engine: build with `--features {name}`",
-                    name = missing.name()
-                )))
+                Err(missing.missing())
             }
         }
+    }
+
+    /// Checks this engine's data in the directory `dir`: every checksum there is, and every entry.
+    /// Changes nothing. Blocks, for as long as reading all of it takes.
+    pub(crate) fn check(self, dir: &Path, findings: &mut check::Findings) -> Result<()> {
+        match self {
+            #[cfg(feature = "redb")]
+            EngineKind::Redb => redb::check(dir, findings),
+            #[cfg(feature = "rocksdb")]
+            EngineKind::Rocksdb => rocksdb::check(dir, findings),
+            EngineKind::Memory => {
+                Err(Error::Unsupported("the memory engine keeps nothing to check".into()))
+            }
+            #[allow(unreachable_patterns)]
+            missing => {
+                let _ = (dir, findings);
+                Err(missing.missing())
+            }
+        }
+    }
+
+    fn missing(self) -> Error {
+        let name = self.name();
+        Error::Unsupported(format!(
+            "this build has no {name} engine: build with `--features {name}`"
+        ))
     }
 }

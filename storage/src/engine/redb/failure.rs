@@ -1,11 +1,13 @@
 //! redb's errors as ours.
 
 use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use ::redb::{DatabaseError, Error as RedbError};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
+use crate::lane::call::engine_panic;
 
 /// For everything after the opening.
 pub(super) fn failed(error: impl Into<RedbError>) -> Error {
@@ -36,4 +38,11 @@ fn is_damage(error: &RedbError) -> bool {
         }
         _ => false,
     }
+}
+
+/// Runs what reads pages. redb believes them, but where it checks their checksums, and panics over what
+/// cannot be: here that is damage, wherever it is met.
+pub(super) fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|payload| Err(engine_panic(payload.as_ref())))
 }

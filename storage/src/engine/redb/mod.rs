@@ -17,16 +17,19 @@ use ::redb::{
 use super::shared::bounds;
 use super::{Changes, Engine, EngineOptions, EngineStats, KeyspaceChanges, Snapshot};
 use crate::disk::{sync_dir, sync_file};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keyspace::{KeyspaceId, KeyspaceNames};
 
+mod check;
 mod checkpoint;
 mod failure;
 mod handles;
+mod overlay;
 mod repair;
 mod snapshot;
 
-use failure::{failed, open_failed};
+pub(super) use check::check;
+use failure::{failed, guarded, open_failed};
 use snapshot::RedbSnapshot;
 
 /// The database's file in the engine's directory.
@@ -62,6 +65,9 @@ impl Redb {
     ) -> Result<Self> {
         let path = dir.join(FILE);
         if !path.try_exists()? {
+            if options.must_exist {
+                return Err(Error::corrupted(format!("{} is missing", path.display())));
+            }
             create(dir, &path)?;
         }
         let database = Builder::new()
@@ -95,8 +101,11 @@ impl Redb {
 
 impl Engine for Redb {
     fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
-        let transaction = self.database.begin_read().map_err(failed)?;
-        Ok(Box::new(RedbSnapshot::new(transaction, Arc::clone(&self.names))))
+        guarded(|| {
+            let transaction = self.database.begin_read().map_err(failed)?;
+            let snapshot = RedbSnapshot::new(transaction, Arc::clone(&self.names));
+            Ok(Box::new(snapshot) as Box<dyn Snapshot>)
+        })
     }
 
     fn apply(&self, changes: &Changes, sync: bool) -> Result<()> {
@@ -136,34 +145,38 @@ impl Engine for Redb {
     }
 
     fn keyspaces(&self) -> Result<Vec<String>> {
-        let transaction = self.database.begin_read().map_err(failed)?;
-        let tables = transaction.list_tables().map_err(failed)?;
-        let mut names: Vec<String> = tables.map(|table| table.name().to_owned()).collect();
-        names.sort_unstable();
-        Ok(names)
+        guarded(|| {
+            let transaction = self.database.begin_read().map_err(failed)?;
+            let tables = transaction.list_tables().map_err(failed)?;
+            let mut names: Vec<String> = tables.map(|table| table.name().to_owned()).collect();
+            names.sort_unstable();
+            Ok(names)
+        })
     }
 
     fn checkpoint(&self, into: &Path) -> Result<()> {
-        checkpoint::write(&self.database, &into.join(FILE))
+        guarded(|| checkpoint::write(&self.database, &into.join(FILE)))
     }
 
     /// Only what redb keeps at hand: its own `stats` would walk every tree.
     fn stats(&self) -> Result<EngineStats> {
-        let transaction = self.database.begin_read().map_err(failed)?;
-        let unsynced = self.unsynced_bytes.load(Ordering::Relaxed);
-        let mut details = vec![
-            ("cache_bytes_max".into(), self.cache_bytes.to_string()),
-            ("unsynced_bytes".into(), unsynced.to_string()),
-        ];
-        for table in transaction.list_tables().map_err(failed)? {
-            let name = format!("entries.{}", table.name());
-            let table = transaction.open_untyped_table(table).map_err(failed)?;
-            details.push((name, table.len().map_err(failed)?.to_string()));
-        }
-        Ok(EngineStats {
-            disk_bytes: std::fs::metadata(&self.path)?.len(),
-            details,
-            ..EngineStats::default()
+        guarded(|| {
+            let transaction = self.database.begin_read().map_err(failed)?;
+            let unsynced = self.unsynced_bytes.load(Ordering::Relaxed);
+            let mut details = vec![
+                ("cache_bytes_max".into(), self.cache_bytes.to_string()),
+                ("unsynced_bytes".into(), unsynced.to_string()),
+            ];
+            for table in transaction.list_tables().map_err(failed)? {
+                let name = format!("entries.{}", table.name());
+                let table = transaction.open_untyped_table(table).map_err(failed)?;
+                details.push((name, table.len().map_err(failed)?.to_string()));
+            }
+            Ok(EngineStats {
+                disk_bytes: std::fs::metadata(&self.path)?.len(),
+                details,
+                ..EngineStats::default()
+            })
         })
     }
 

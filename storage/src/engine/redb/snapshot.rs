@@ -6,11 +6,11 @@ use ::redb::{ReadOnlyTable, ReadTransaction, TableError};
 use bytes::Bytes;
 
 use super::Definition;
-use super::failure::failed;
+use super::failure::{failed, guarded};
 use super::handles::Handles;
 use crate::engine::shared::{bounds, fill_page};
 use crate::engine::{Page, PageLimit, Snapshot};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keyspace::{KeyspaceId, KeyspaceNames};
 use crate::range::KeyRange;
 
@@ -43,9 +43,11 @@ impl RedbSnapshot {
 
 impl Snapshot for RedbSnapshot {
     fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Bytes>> {
-        let Some(table) = self.table(keyspace)? else { return Ok(None) };
-        let value = table.get(key).map_err(failed)?;
-        Ok(value.map(|value| Bytes::copy_from_slice(value.value())))
+        guarded(|| {
+            let Some(table) = self.table(keyspace)? else { return Ok(None) };
+            let value = table.get(key).map_err(failed)?;
+            Ok(value.map(|value| Bytes::copy_from_slice(value.value())))
+        })
     }
 
     fn page(
@@ -55,17 +57,50 @@ impl Snapshot for RedbSnapshot {
         reverse: bool,
         limit: PageLimit,
     ) -> Result<Page> {
-        let Some(table) = self.table(keyspace)? else { return Ok(Page::default()) };
-        if range.is_empty() {
-            return Ok(Page::default());
+        guarded(|| {
+            let Some(table) = self.table(keyspace)? else { return Ok(Page::default()) };
+            if range.is_empty() {
+                return Ok(Page::default());
+            }
+            let mut order = Order::new(range, reverse);
+            let entries = table
+                .range::<&[u8]>(bounds(&range.start, range.end.as_ref()))
+                .map_err(failed)?
+                .map(|entry| {
+                    let (key, value) = entry.map_err(failed)?;
+                    order.check(key.value())?;
+                    Ok((Bytes::copy_from_slice(key.value()), Bytes::copy_from_slice(value.value())))
+                });
+            if reverse { fill_page(entries.rev(), limit) } else { fill_page(entries, limit) }
+        })
+    }
+}
+
+/// Keys come in order and within the range they were asked for. redb reads on through a damaged tree,
+/// which can lead back to where it came from: a scan would have no end.
+struct Order<'r> {
+    range: &'r KeyRange,
+    reverse: bool,
+    last: Option<Vec<u8>>,
+}
+
+impl<'r> Order<'r> {
+    fn new(range: &'r KeyRange, reverse: bool) -> Self {
+        Self { range, reverse, last: None }
+    }
+
+    fn check(&mut self, key: &[u8]) -> Result<()> {
+        let follows = match &self.last {
+            None => true,
+            Some(last) if self.reverse => key < &**last,
+            Some(last) => key > &**last,
+        };
+        if !follows || !self.range.contains(key) {
+            return Err(Error::corrupted("the keys of a redb table are out of order"));
         }
-        let entries = table
-            .range::<&[u8]>(bounds(&range.start, range.end.as_ref()))
-            .map_err(failed)?
-            .map(|entry| {
-                let (key, value) = entry.map_err(failed)?;
-                Ok((Bytes::copy_from_slice(key.value()), Bytes::copy_from_slice(value.value())))
-            });
-        if reverse { fill_page(entries.rev(), limit) } else { fill_page(entries, limit) }
+        let last = self.last.get_or_insert_default();
+        last.clear();
+        last.extend_from_slice(key);
+        Ok(())
     }
 }

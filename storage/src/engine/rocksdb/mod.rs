@@ -22,15 +22,18 @@ use crate::disk::sync_dir;
 use crate::error::{Error, Result};
 use crate::keyspace::{KeyspaceId, KeyspaceNames};
 
+mod check;
 mod failure;
 mod families;
+mod manifest;
 mod range_delete;
 mod snapshot;
 mod stall;
 mod statistics;
 mod tuning;
 
-use failure::{failed, open_failed};
+pub(super) use check::check;
+use failure::{Step, failed, open_failed};
 use families::Families;
 use snapshot::{Points, RocksSnapshot};
 
@@ -63,19 +66,26 @@ impl Rocksdb {
         names: Arc<KeyspaceNames>,
     ) -> Result<Self> {
         let path = dir.join(DIR);
+        let exists = holds_database(&path)?;
+        if options.must_exist && !exists {
+            return Err(Error::corrupted(format!("the database in {} is missing", path.display())));
+        }
         let cache = Cache::new_lru_cache(options.cache_bytes);
         let options = tuning::options(options, &cache);
-        let mut existing = if holds_database(&path)? {
-            Db::list_cf(&options, &path).map_err(|error| open_failed(error, dir))?
+        let mut existing = if exists {
+            manifest::check(dir, &path)?;
+            Db::list_cf(&options, &path)
+                .map_err(|error| open_failed(error, dir, &path, Step::Manifest))?
         } else {
             vec![DEFAULT_FAMILY.to_owned()]
         };
         let descriptors =
             existing.iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
         let db = Db::open_cf_descriptors(&options, &path, descriptors)
-            .map_err(|error| open_failed(error, dir))?;
+            .map_err(|error| open_failed(error, dir, &path, Step::Data))?;
         // RocksDB fsyncs its own directory, but not the one above it.
         sync_dir(dir)?;
+        manifest::note(dir, &path);
 
         let db = Arc::new(db);
         existing.retain(|name| name != DEFAULT_FAMILY);
@@ -226,6 +236,9 @@ impl Engine for Rocksdb {
     fn close(&self) -> Result<()> {
         let synced = self.sync();
         self.db.cancel_all_background_work(true);
+        if let Some(dir) = self.path.parent() {
+            manifest::note(dir, &self.path);
+        }
         synced
     }
 }

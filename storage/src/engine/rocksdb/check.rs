@@ -1,0 +1,187 @@
+//! Every block's checksum, and every entry. Opens read-only, which replays the log in memory alone
+//! and changes nothing.
+
+use std::path::Path;
+
+use ::rocksdb::{
+    Cache, ColumnFamilyDescriptor, DBRecoveryMode, Error as RocksError, ErrorKind, LiveFile,
+    Options, ReadOptions,
+};
+
+use super::failure::{Step, damaged_file, is_missing, suspect};
+use super::families::Family;
+use super::{DEFAULT_FAMILY, DIR, Db, holds_database, manifest, tuning};
+use crate::engine::EngineOptions;
+use crate::engine::check::Findings;
+use crate::error::{Error, Result};
+
+/// Memory for index and filter blocks, in bytes.
+const CACHE_BYTES: usize = 32 << 20;
+
+/// How far the walk reads ahead, in bytes.
+const READAHEAD_BYTES: usize = 1 << 20;
+
+/// Checks the database in `dir`.
+///
+/// # Errors
+/// What keeps it from looking; damage is among the findings.
+pub(in crate::engine) fn check(dir: &Path, findings: &mut Findings) -> Result<()> {
+    let path = dir.join(DIR);
+    match holds_database(&path) {
+        Ok(true) => {}
+        Ok(false) => {
+            let why = "there is no database: the file CURRENT is missing";
+            findings.damage(path, None, why);
+            return Ok(());
+        }
+        Err(Error::Corrupted(cause)) => {
+            findings.damage(path.join("CURRENT"), None, cause);
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    }
+    let cache = Cache::new_lru_cache(CACHE_BYTES);
+    let mut options = tuning::options(&EngineOptions::default(), &cache);
+    if let Err(Error::Corrupted(cause)) = manifest::check(dir, &path) {
+        findings.damage(manifest::current(&path).unwrap_or(path), None, cause);
+        return Ok(());
+    }
+    let (db, mut names) = match open(&path, &mut options) {
+        Ok(Opened { db, names, torn: None }) => (db, names),
+        Ok(Opened { db, names, torn: Some(torn) }) => {
+            findings.note(format!(
+                "the log ends in a record that is not whole, and opening leaves it out: right if a \
+                 crash cut it off, damage if not ({torn})"
+            ));
+            (db, names)
+        }
+        Err((step, error)) => {
+            return damage(&suspect(error.as_ref(), &path, step), &path, None, &error, findings);
+        }
+    };
+    let files = match db.live_files() {
+        Ok(files) => files,
+        Err(error) => return damage(&path, &path, None, &error, findings),
+    };
+    names.sort_unstable();
+    for name in names {
+        let Some(family) = db.cf_handle(&name) else { continue };
+        // RocksDB's own family is a keyspace of nobody, but its files can be damaged too.
+        if name != DEFAULT_FAMILY {
+            findings.begin_keyspace(&name);
+        }
+        let files: Vec<_> = files.iter().filter(|f| f.column_family_name == name).collect();
+        walk(&db, &family, &name, &path, &files, findings)?;
+        look_up_ends(&db, &family, &name, &path, &files, findings)?;
+    }
+    Ok(())
+}
+
+struct Opened {
+    db: Db,
+    /// Of its families.
+    names: Vec<String>,
+    /// What is wrong with the end of the log, where that is what a crash leaves.
+    torn: Option<RocksError>,
+}
+
+fn open(path: &Path, options: &mut Options) -> Result<Opened, (Step, RocksError)> {
+    let names = Db::list_cf(options, path).map_err(|error| (Step::Manifest, error))?;
+    let open = |options: &Options| {
+        let descriptors =
+            names.iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
+        Db::open_cf_descriptors_read_only(options, path, descriptors, false)
+            .map_err(|error| (Step::Data, error))
+    };
+    options.create_if_missing(false);
+    options.set_wal_recovery_mode(DBRecoveryMode::AbsoluteConsistency);
+    let strict = match open(options) {
+        Ok(db) => return Ok(Opened { db, names, torn: None }),
+        Err((_, error)) => error,
+    };
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    let db = open(options)?;
+    Ok(Opened { db, names, torn: Some(strict) })
+}
+
+/// Reads every entry, and so every data block of every file that is not covered by a deleted range.
+fn walk(
+    db: &Db,
+    family: &Family<'_>,
+    name: &str,
+    path: &Path,
+    files: &[&LiveFile],
+    findings: &mut Findings,
+) -> Result<()> {
+    let mut options = ReadOptions::default();
+    options.set_verify_checksums(true);
+    options.fill_cache(false);
+    options.set_readahead_size(READAHEAD_BYTES);
+    let mut entries = db.raw_iterator_cf_opt(family, options);
+    entries.seek_to_first();
+    // Each damaged file is stepped over, so that the others are looked at too.
+    for _ in 0..=files.len() {
+        let mut last = Vec::new();
+        while let Some((key, value)) = entries.item() {
+            findings.entry(path, key, value)?;
+            last.clear();
+            last.extend_from_slice(key);
+            entries.next();
+        }
+        let Err(error) = entries.status() else { return Ok(()) };
+        damage(path, path, Some(name), &error, findings)?;
+        let damaged = damaged_file(error.as_ref(), path, Step::Data);
+        let damaged = files.iter().find(|file| {
+            damaged
+                .as_ref()
+                .is_some_and(|damaged| damaged.ends_with(file.name.trim_start_matches('/')))
+        });
+        let Some(end) = damaged.and_then(|file| file.end_key.as_ref()) else { return Ok(()) };
+        // Not back to what was read already, which would end in the same damage.
+        if *end < last {
+            return Ok(());
+        }
+        entries.seek([end, &[0][..]].concat());
+    }
+    Ok(())
+}
+
+/// Looks the last key of each file up, which reads the file's filter; the walk does not.
+fn look_up_ends(
+    db: &Db,
+    family: &Family<'_>,
+    name: &str,
+    path: &Path,
+    files: &[&LiveFile],
+    findings: &mut Findings,
+) -> Result<()> {
+    for key in files.iter().filter_map(|file| file.end_key.as_ref()) {
+        if let Err(error) = db.get_pinned_cf(family, key) {
+            let file = damaged_file(error.as_ref(), path, Step::Data);
+            let known = |damage: &crate::engine::check::Damage| Some(&damage.file) == file.as_ref();
+            if !findings.report.damage.iter().any(known) {
+                damage(path, path, Some(name), &error, findings)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Notes damage, in the file that the error names or else in `suspect`. An error that is no damage is
+/// passed on.
+fn damage(
+    suspect: &Path,
+    path: &Path,
+    keyspace: Option<&str>,
+    error: &RocksError,
+    findings: &mut Findings,
+) -> Result<()> {
+    let passing =
+        matches!(error.kind(), ErrorKind::IOError | ErrorKind::Busy | ErrorKind::TryAgain);
+    if passing && !is_missing(error) {
+        return Err(Error::engine(error.clone()));
+    }
+    let file = damaged_file(error.as_ref(), path, Step::Data).unwrap_or_else(|| suspect.to_owned());
+    findings.damage(file, keyspace.map(str::to_owned), error);
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! How long the manifest has been. RocksDB takes one that has lost its end for a shorter one: tables and
+//! families are then not what they were, and it deletes the tables that it no longer knows.
+//!
+//! A manifest only grows, each of its records is fsynced, and one that replaces it has a higher number.
+//! So what was noted once is a lower bound for good, also after a crash: noted when the database has been
+//! opened and when it is closed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Beside RocksDB's directory, where RocksDB does not clean up: number and length, twice over, so that a
+/// note that was torn or damaged is told from a manifest that was.
+const NOTE: &str = "manifest-noted";
+
+/// The manifest of the database at `path`, by its file `CURRENT`.
+pub(super) fn current(path: &Path) -> Option<PathBuf> {
+    let name = fs::read_to_string(path.join("CURRENT")).ok()?;
+    Some(path.join(number_of(name.trim_end()).map(|_| name.trim_end())?))
+}
+
+/// Notes how long the manifest of the database at `path` is, in `dir`. Without a note less damage is
+/// found, and that is all.
+pub(super) fn note(dir: &Path, path: &Path) {
+    if let Some((number, len)) = state(path) {
+        let line = format!("{number} {len}\n");
+        if let Err(error) = fs::write(dir.join(NOTE), line.repeat(2)) {
+            tracing::warn!(%error, "the manifest's length could not be noted");
+        }
+    }
+}
+
+/// # Errors
+/// [`Error::Corrupted`] if the manifest of the database at `path` is not what was noted in `dir`.
+pub(super) fn check(dir: &Path, path: &Path) -> Result<()> {
+    let (Some(noted), Some(found)) = (noted(dir), state(path)) else { return Ok(()) };
+    // Numbers first: a manifest that has replaced another is shorter.
+    if found >= noted {
+        return Ok(());
+    }
+    let manifest = current(path).unwrap_or_else(|| path.to_owned());
+    Err(Error::corrupted(format!(
+        "{}: it has {} bytes, and MANIFEST-{:06} once had {}",
+        manifest.display(),
+        found.1,
+        noted.0,
+        noted.1
+    )))
+}
+
+fn noted(dir: &Path) -> Option<(u64, u64)> {
+    let text = fs::read_to_string(dir.join(NOTE)).ok()?;
+    let (once, again) = text.split_at_checked(text.len() / 2)?;
+    let (number, len) = once.strip_suffix('\n')?.split_once(' ')?;
+    let noted = (number.parse().ok()?, len.parse().ok()?);
+    (once == again).then_some(noted)
+}
+
+fn state(path: &Path) -> Option<(u64, u64)> {
+    let manifest = current(path)?;
+    let number = number_of(manifest.file_name()?.to_str()?)?;
+    Some((number, fs::metadata(manifest).ok()?.len()))
+}
+
+fn number_of(name: &str) -> Option<u64> {
+    name.strip_prefix("MANIFEST-")?.parse().ok()
+}

@@ -7,24 +7,26 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 #![allow(unreachable_pub)]
 
+#[path = "crash/check.rs"]
+mod check;
 mod common;
 #[path = "crash/workload.rs"]
 mod workload;
 
-use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use check::{Ack, Writers, everything_in, next_line, parse_ack};
 use common::Setup;
 use futures::future::join_all;
-use pontoon_storage::{Bridge, Durability, EngineKind, Error, Options, Reader, ScanOptions, Store};
+use pontoon_storage::{Bridge, Durability, EngineKind, Options, Store};
 use tempfile::TempDir;
-use workload::{COUNTER, Rng, SHARED, State, WRITERS, count, operation, own_keyspace, writer_of};
+use workload::{Rng, State, operation};
 
 const ROUNDS: &str = "PONTOON_CRASH_ROUNDS";
 const SEED: &str = "PONTOON_CRASH_SEED";
@@ -66,7 +68,7 @@ fn a_first_open_that_is_killed_leaves_what_can_be_opened() {
             let setup = crash.setups[files % crash.setups.len()];
             let acks = crash.run_child(setup, KillAt::Files(files));
             let (found, _) = crash.read_back(setup);
-            crash.compare(&acks, found, true);
+            crash.writers.compare(&acks, found, true);
             crash.round(setup);
         }
     });
@@ -139,22 +141,6 @@ fn random_seed() -> u64 {
     std::collections::hash_map::RandomState::new().build_hasher().finish()
 }
 
-/// Where a writer stands, as far as the last round has shown.
-#[derive(Debug, Clone, Default)]
-struct Writer {
-    /// The index of its next operation.
-    next: u64,
-    counted: u64,
-    state: State,
-}
-
-/// A line of a child: that operation has been acknowledged, maybe with all before it synced.
-struct Ack {
-    writer: usize,
-    index: u64,
-    synced: bool,
-}
-
 /// When a child is killed.
 #[derive(Clone, Copy)]
 enum KillAt {
@@ -174,7 +160,7 @@ struct Crash {
     durability: Durability,
     seed: u64,
     rng: Rng,
-    writers: Vec<Writer>,
+    writers: Writers,
 }
 
 impl Crash {
@@ -196,7 +182,7 @@ impl Crash {
             durability,
             seed,
             rng: Rng(seed),
-            writers: vec![Writer::default(); WRITERS],
+            writers: Writers::new(seed),
         }
     }
 
@@ -207,12 +193,11 @@ impl Crash {
             self.run_child(setup, KillAt::Opening);
         }
         let (found, unsynced_dies) = self.read_back(setup);
-        self.compare(&acks, found, self.durability == Durability::Always || !unsynced_dies);
+        self.writers.compare(&acks, found, self.durability == Durability::Always || !unsynced_dies);
     }
 
     /// Starts a child and kills it. Returns all that it acknowledged, in its order.
     fn run_child(&self, setup: usize, kill_at: KillAt) -> Vec<Ack> {
-        let starts: Vec<String> = self.writers.iter().map(|w| w.next.to_string()).collect();
         let durability = match self.durability {
             Durability::Always => "0",
             Durability::Every(_) => "1",
@@ -223,7 +208,7 @@ impl Crash {
             .env(CHILD_DIR, &self.dir)
             .env(CHILD_SETUP, setup.to_string())
             .env(CHILD_DURABILITY, durability)
-            .env(CHILD_STARTS, starts.join(","))
+            .env(CHILD_STARTS, self.writers.starts())
             .env(SEED, self.seed.to_string())
             .stdout(Stdio::piped())
             .spawn()
@@ -253,150 +238,18 @@ impl Crash {
 
     /// Everything that the directory holds now, and whether its engine keeps what is not synced in
     /// the process alone.
-    fn read_back(&self, setup: usize) -> (BTreeMap<(String, String), Vec<u8>>, bool) {
+    fn read_back(&self, setup: usize) -> (State, bool) {
         let setup = Setup::persistent().swap_remove(setup);
         let unsynced_dies = Arc::new(AtomicBool::new(false));
         let options = setup.options(&self.dir).durability(self.durability);
         let options = asking(options, setup.engine, &unsynced_dies);
         let found = setup.block_on(async {
             let store = Store::open(options).await.unwrap();
-            let names = store.keyspaces().await.unwrap();
-            let keyspaces: Vec<_> = names.iter().map(|n| store.keyspace(n).unwrap()).collect();
-            let found = store.view(move |view| {
-                let mut found = BTreeMap::new();
-                for keyspace in keyspaces {
-                    for entry in view.scan(&keyspace, .., ScanOptions::default()) {
-                        let (key, value) = entry?;
-                        let key = String::from_utf8(key.to_vec()).unwrap();
-                        found.insert((keyspace.name().to_owned(), key), value.to_vec());
-                    }
-                }
-                Ok::<_, Error>(found)
-            });
-            let found = found.await.unwrap();
+            let found = everything_in(&store).await;
             store.close().await.unwrap();
             found
         });
         (found, unsynced_dies.load(Ordering::SeqCst))
-    }
-
-    /// Checks what was found against what was acknowledged, and goes on from there.
-    fn compare(&mut self, acks: &[Ack], mut found: State, nothing_lost: bool) {
-        let counter = found.remove(&(SHARED[0].into(), COUNTER.into()));
-        let mut by_writer = vec![State::new(); WRITERS];
-        for ((keyspace, key), value) in found {
-            let writer = writer_of(&key).filter(|&writer| {
-                writer < WRITERS
-                    && (SHARED.contains(&keyspace.as_str()) || keyspace == own_keyspace(writer))
-            });
-            let writer = writer.unwrap_or_else(|| panic!("nobody wrote {keyspace} {key}"));
-            by_writer[writer].insert((keyspace, key), value);
-        }
-        let seen: Vec<Seen> = by_writer
-            .iter()
-            .enumerate()
-            .map(|(writer, found)| self.see(writer, acks, found))
-            .collect();
-        let lines = Lines { acks, seen: &seen };
-        if nothing_lost {
-            lines.assert_there(acks.len(), "all was synced, or the engine loses nothing");
-        }
-        for (line, ack) in acks.iter().enumerate().filter(|(_, ack)| ack.synced) {
-            let upto = lines.submitted_after(ack.writer, ack.index);
-            lines.assert_there(upto, "a sync came later");
-            assert!(seen[ack.writer].most > ack.index, "a synced write is gone: line {line}");
-        }
-        for (writer, seen) in seen.iter().enumerate() {
-            if seen.least > self.writers[writer].next {
-                let upto = lines.submitted_after(writer, seen.least - 1);
-                lines.assert_there(upto, "a later write is there");
-            }
-        }
-        for (writer, (seen, state)) in seen.iter().zip(by_writer).enumerate() {
-            self.writers[writer].go_on(self.seed, writer, seen.most, state);
-        }
-        let counted: u64 = self.writers.iter().map(|writer| writer.counted).sum();
-        assert_eq!(count(counter.as_deref()), counted, "the counter and the counts disagree");
-    }
-
-    /// How many of `writer`'s operations, one after the other, lead to what was found. One more than
-    /// it acknowledged may have been done. (Two numbers, as some operations change nothing.)
-    fn see(&self, writer: usize, acks: &[Ack], found: &State) -> Seen {
-        let Writer { next, state, .. } = &self.writers[writer];
-        let acked = acks.iter().filter(|ack| ack.writer == writer).count() as u64;
-        let mut state = state.clone();
-        let mut fits = Vec::new();
-        for index in *next..=next + acked + 1 {
-            if state == *found {
-                fits.push(index);
-            }
-            operation(self.seed, writer, index).apply(&mut state);
-        }
-        let (Some(&least), Some(&most)) = (fits.first(), fits.last()) else {
-            let next_acked = next + acked;
-            panic!("writer {writer} (at {next}, acknowledged to {next_acked}) left {found:?}");
-        };
-        Seen { least, most }
-    }
-}
-
-impl Writer {
-    fn go_on(&mut self, seed: u64, writer: usize, next: u64, state: State) {
-        let counts = |index: &u64| operation(seed, writer, *index).is_count();
-        self.counted += (self.next..next).filter(counts).count() as u64;
-        self.next = next;
-        self.state = state;
-    }
-}
-
-/// The numbers of operations that what was found may come from.
-struct Seen {
-    least: u64,
-    most: u64,
-}
-
-/// What was acknowledged in one round, line by line.
-struct Lines<'r> {
-    acks: &'r [Ack],
-    seen: &'r [Seen],
-}
-
-impl Lines<'_> {
-    /// How many lines were printed before that operation was submitted: a writer submits one when
-    /// the one before it has been printed.
-    fn submitted_after(&self, writer: usize, index: u64) -> usize {
-        let is_before = |ack: &Ack| ack.writer == writer && ack.index + 1 == index;
-        self.acks.iter().position(is_before).map_or(0, |line| line + 1)
-    }
-
-    /// The first `lines` acknowledged operations must all be there.
-    fn assert_there(&self, lines: usize, why: &str) {
-        for (line, &Ack { writer, index, .. }) in self.acks[..lines].iter().enumerate() {
-            let there = self.seen[writer].most;
-            assert!(there > index, "line {line}, writer {writer}'s {index}, is gone, though {why}");
-        }
-    }
-}
-
-/// The next whole line that is the child's own; what a kill has cut off counts for nothing.
-fn next_line(out: &mut BufReader<ChildStdout>) -> Option<String> {
-    loop {
-        let mut line = String::new();
-        out.read_line(&mut line).unwrap();
-        let line = line.strip_suffix('\n')?;
-        if line == "opening" || line.starts_with("ack ") {
-            return Some(line.to_owned());
-        }
-    }
-}
-
-fn parse_ack(line: &str) -> Ack {
-    let words: Vec<&str> = line.split(' ').collect();
-    let [_, writer, index, synced] = words[..] else { panic!("not an acknowledgement: {line}") };
-    Ack {
-        writer: writer.parse().unwrap(),
-        index: index.parse().unwrap(),
-        synced: synced.parse().unwrap(),
     }
 }
 

@@ -16,6 +16,7 @@ pub struct Ack {
 }
 
 /// All writers, as far as the last round has shown.
+#[derive(Clone)]
 pub struct Writers {
     seed: u64,
     writers: Vec<Writer>,
@@ -26,9 +27,14 @@ impl Writers {
         Self { seed, writers: vec![Writer::default(); WRITERS] }
     }
 
-    /// The index of each one's next operation, with commas between.
+    /// The index of each one's next operation.
+    pub fn next(&self) -> Vec<u64> {
+        self.writers.iter().map(|writer| writer.next).collect()
+    }
+
+    /// The same, with commas between.
     pub fn starts(&self) -> String {
-        let starts: Vec<String> = self.writers.iter().map(|w| w.next.to_string()).collect();
+        let starts: Vec<String> = self.next().iter().map(u64::to_string).collect();
         starts.join(",")
     }
 
@@ -163,7 +169,8 @@ pub fn next_line(out: &mut impl BufRead) -> Option<String> {
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
         let line = line.strip_suffix('\n')?;
-        if line == "opening" || line.starts_with("ack ") {
+        let word = line.split(' ').next().unwrap_or_default();
+        if ["opening", "ack", "checkpoint", "closed"].contains(&word) {
             return Some(line.to_owned());
         }
     }

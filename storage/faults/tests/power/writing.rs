@@ -23,7 +23,7 @@ pub struct Task {
     pub starts: String,
     /// Each writer ends after so many, and the store is closed.
     pub operations_max: u64,
-    /// Where checkpoints are made meanwhile, one after the other.
+    /// Where checkpoints are made meanwhile, one after the other: see [`checkpoint`].
     pub checkpoints: Option<PathBuf>,
 }
 
@@ -91,8 +91,8 @@ pub fn child() {
         }));
         let checkpoints = async {
             for number in 0.. {
-                let Some(into) = &task.checkpoints else { break };
-                must(store.checkpoint(into.join(number.to_string())).await);
+                let Some(first) = &task.checkpoints else { break };
+                must(store.checkpoint(checkpoint(first, number)).await);
                 say(&format!("checkpoint {number}"));
             }
         };
@@ -100,6 +100,11 @@ pub fn child() {
         must(store.close().await);
         say("closed");
     });
+}
+
+/// The directory of the `number`-th checkpoint.
+pub fn checkpoint(first: &Path, number: u64) -> PathBuf {
+    first.with_extension(number.to_string())
 }
 
 /// Ends at once where the disk has gone: nothing said from then on would count.

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use ::rocksdb::checkpoint::Checkpoint;
 use ::rocksdb::{
     Cache, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, Options, ReadOptions,
     WriteBatch, WriteOptions,
@@ -22,6 +21,7 @@ use crate::disk::sync_dir;
 use crate::error::{Error, Result};
 use crate::keyspace::{KeyspaceId, KeyspaceNames};
 
+mod checkpoint;
 mod failure;
 mod families;
 mod range_delete;
@@ -29,6 +29,7 @@ mod snapshot;
 mod statistics;
 mod tuning;
 
+use checkpoint::FamilyChanges;
 use failure::{failed, open_failed};
 use families::Families;
 use snapshot::{Points, RocksSnapshot};
@@ -49,6 +50,7 @@ pub(super) struct Rocksdb {
     /// Replaced as a whole when a keyspace is created or dropped. Taken together with a snapshot
     /// under one lock, so that a snapshot has the keyspaces of its own time.
     families: RwLock<Arc<Families>>,
+    family_changes: FamilyChanges,
     cache: Cache,
     options: Options,
     path: PathBuf,
@@ -83,6 +85,7 @@ impl Rocksdb {
             db,
             names,
             families: RwLock::new(Arc::new(families)),
+            family_changes: FamilyChanges::default(),
             cache,
             options,
             path,
@@ -119,7 +122,7 @@ impl Rocksdb {
             return Ok(families);
         }
         for name in &missing {
-            self.db.create_cf(name, &self.options).map_err(failed)?;
+            self.family_changes.make(|| self.db.create_cf(name, &self.options)).map_err(failed)?;
         }
         let mut existing = families.existing();
         existing.append(&mut missing);
@@ -192,7 +195,7 @@ impl Engine for Rocksdb {
         }
         self.sync()?;
         self.publish_families(existing);
-        self.db.drop_cf(&name).map_err(failed)?;
+        self.family_changes.make(|| self.db.drop_cf(&name)).map_err(failed)?;
         Ok(true)
     }
 
@@ -203,8 +206,7 @@ impl Engine for Rocksdb {
     /// Flushes what is in memory and makes hard links, copying only across file systems. RocksDB
     /// fsyncs the files it writes and their directory.
     fn checkpoint(&self, into: &Path) -> Result<()> {
-        let checkpoint = Checkpoint::new(&*self.db).map_err(failed)?;
-        checkpoint.create_checkpoint(into.join(DIR)).map_err(failed)
+        checkpoint::write(&self.db, &self.family_changes, &into.join(DIR))
     }
 
     fn stats(&self) -> Result<EngineStats> {

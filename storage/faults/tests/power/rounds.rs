@@ -23,6 +23,12 @@ const ROUNDS_PER_DISK: u64 = 10;
 /// Changes of the disk, fsyncs included, before the power goes: while a store opens, or later.
 const CHANGES_MAX: [u64; 3] = [40, 150, 800];
 
+/// The same beside checkpoints, each of which takes some hundred.
+const CHANGES_MAX_BESIDE_CHECKPOINTS: u64 = 1_500;
+
+/// What each writer does beside checkpoints, so that some are made while nobody writes any more.
+const OPERATIONS_BESIDE_CHECKPOINTS: u64 = 60;
+
 /// Power losses in a row while a store is opened again, at the most.
 const CUTS_IN_RECOVERY_MAX: u64 = 3;
 
@@ -128,11 +134,14 @@ impl Power {
         }
         let setup = self.setups[self.rng.below(self.setups.len() as u64) as usize];
         let kind = match self.rng.below(10) {
-            0..7 => Kind::Writing,
-            7 => Kind::Checkpoints,
+            0..6 => Kind::Writing,
+            6 | 7 => Kind::Checkpoints,
             _ => Kind::Closing,
         };
-        let changes_max = CHANGES_MAX[self.rng.below(CHANGES_MAX.len() as u64) as usize];
+        let changes_max = match kind {
+            Kind::Checkpoints => CHANGES_MAX_BESIDE_CHECKPOINTS,
+            _ => CHANGES_MAX[self.rng.below(CHANGES_MAX.len() as u64) as usize],
+        };
         let changes = 1 + self.rng.below(changes_max);
         println!("round {}: {kind:?}, setup {setup}, cut after {changes} changes", self.rounds);
         let told = self.cut_power(setup, kind, changes);
@@ -177,7 +186,10 @@ impl Power {
         let mut task = self.task(setup, &mount.path());
         match kind {
             Kind::Writing => {}
-            Kind::Checkpoints => task.checkpoints = Some(self.first_checkpoint(&mount)),
+            Kind::Checkpoints => {
+                task.checkpoints = Some(self.first_checkpoint(&mount));
+                task.operations_max = OPERATIONS_BESIDE_CHECKPOINTS;
+            }
             Kind::Closing => task.operations_max = OPERATIONS_BEFORE_CLOSE,
         }
         let told = run_child(&mount, &task, changes);

@@ -24,6 +24,7 @@ use crate::keyspace::{KeyspaceId, KeyspaceNames};
 mod checkpoint;
 mod failure;
 mod families;
+mod log_end;
 mod range_delete;
 mod snapshot;
 mod statistics;
@@ -65,16 +66,30 @@ impl Rocksdb {
     ) -> Result<Self> {
         let path = dir.join(DIR);
         let cache = Cache::new_lru_cache(options.cache_bytes);
+        let strict_log = options.strict_log;
         let options = tuning::options(options, &cache);
         let mut existing = if holds_database(&path)? {
             Db::list_cf(&options, &path).map_err(|error| open_failed(error, dir))?
         } else {
             vec![DEFAULT_FAMILY.to_owned()]
         };
-        let descriptors =
-            existing.iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
-        let db = Db::open_cf_descriptors(&options, &path, descriptors)
-            .map_err(|error| open_failed(error, dir))?;
+        let open = |db_options: &Options| {
+            let descriptors =
+                existing.iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
+            Db::open_cf_descriptors(db_options, &path, descriptors)
+                .map_err(|error| open_failed(error, dir))
+        };
+        let db = match open(&options) {
+            Err(Error::Corrupted(why)) if strict_log && log_end::is_last_write_torn(&path)? => {
+                tracing::warn!(
+                    path = %path.display(),
+                    %why,
+                    "the log's last write is torn, as by a power loss; it is left out"
+                );
+                open(&tuning::cut_at_damage(&options))?
+            }
+            opened => opened?,
+        };
         // RocksDB fsyncs its own directory, but not the one above it.
         sync_dir(dir)?;
 

@@ -11,11 +11,17 @@ const RECORDS: usize = 50;
 
 /// A directory as a kill leaves it, with [`RECORDS`] synced records in the log and nowhere else.
 fn killed() -> (TempDir, Arc<KeyspaceNames>) {
+    killed_with(|_| {})
+}
+
+/// The same after something more.
+fn killed_with(more: impl FnOnce(&Fixture)) -> (TempDir, Arc<KeyspaceNames>) {
     let f = Fixture::new(EngineKind::Rocksdb);
     let ks = f.keyspace("a");
     for number in 0..RECORDS {
         f.apply([change(ks).put(numbered(number), vec![b'v'; 1000])]);
     }
+    more(&f);
     (copy_as_after_a_kill(f.dir.path()), Arc::clone(&f.names))
 }
 
@@ -101,6 +107,47 @@ fn damage_inside_the_log_is_an_error_when_strict_and_a_cut_when_not() {
     damage_middle(dir.path());
     let left = reopened(dir.path(), &names, false).unwrap();
     assert!((1..RECORDS).contains(&left), "{left}");
+}
+
+/// A power loss may tear the one write that was not acknowledged in any way.
+#[test]
+fn damage_in_the_last_write_is_a_cut() {
+    let len = |dir: &Path| fs::metadata(log(dir)).unwrap().len() as usize;
+    for strict_log in [true, false] {
+        // Of small writes the last, and of one over several blocks each part.
+        for back in [1, 500, 1000] {
+            let (dir, names) = killed();
+            damage(&log(dir.path()), |bytes| {
+                let at = bytes.len() - back;
+                bytes[at] ^= 1;
+            });
+            assert_eq!(reopened(dir.path(), &names, strict_log).unwrap(), RECORDS - 1);
+        }
+        for (from, to) in [(0, 512), (0, 40_000), (100, 101), (40_000, 40_512), (99_000, 99_512)] {
+            let (dir, names) = killed_with(|f| {
+                f.apply([change(f.keyspace("a")).put("last", vec![b'v'; 100_000])]);
+            });
+            let start = len(dir.path()) - 100_000;
+            damage(&log(dir.path()), |bytes| bytes[start + from..start + to].fill(0));
+            assert_eq!(reopened(dir.path(), &names, strict_log).unwrap(), RECORDS);
+        }
+    }
+}
+
+/// Which was fsynced before the one after it began.
+#[test]
+fn damage_in_the_last_write_but_one_is_an_error_when_strict() {
+    for (len, back) in [(10, 600), (10, 1030), (100_000, 100_200), (40_000, 40_700)] {
+        let (dir, names) = killed_with(|f| {
+            f.apply([change(f.keyspace("a")).put("last", vec![b'v'; len])]);
+        });
+        damage(&log(dir.path()), |bytes| {
+            let at = bytes.len() - back;
+            bytes[at..at + 20].fill(0xff);
+        });
+        let error = reopened(dir.path(), &names, true).unwrap_err();
+        assert!(matches!(error, Error::Corrupted(_)), "{error:?}");
+    }
 }
 
 #[test]

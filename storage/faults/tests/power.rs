@@ -5,7 +5,7 @@
 //! `PONTOON_POWER_ROUNDS=1000` runs so many rounds for each engine and durability; `PONTOON_POWER_SEED`
 //! repeats the operations and the kinds of a run (what happens at once is up to the scheduler).
 //! Where no disk can be mounted these tests say so and pass, unless `PONTOON_REQUIRE_FUSE=1`.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", any(feature = "redb", feature = "rocksdb")))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 #![allow(unreachable_pub)]
 

@@ -127,7 +127,7 @@ impl Power {
 
     pub fn round(&mut self) {
         let _alone = ROUND.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.rounds % ROUNDS_PER_DISK == 0 {
+        if self.rounds.is_multiple_of(ROUNDS_PER_DISK) {
             self.seed = self.seed.wrapping_add(self.rounds);
             self.disk = Disk::new(self.rng.below(u64::MAX));
             self.writers = Writers::new(self.seed);
@@ -135,7 +135,8 @@ impl Power {
         let setup = self.setups[self.rng.below(self.setups.len() as u64) as usize];
         let kind = match self.rng.below(10) {
             0..6 => Kind::Writing,
-            6 | 7 => Kind::Checkpoints,
+            6 | 7 if !self.may_have_a_hole_beside_checkpoints() => Kind::Checkpoints,
+            6 | 7 => Kind::Writing,
             _ => Kind::Closing,
         };
         let changes_max = match kind {
@@ -256,6 +257,14 @@ impl Power {
             found => found,
         };
         found.unwrap()
+    }
+
+    /// A checkpoint begins a new log. If the end of the one before it was not synced and is lost, and the
+    /// new one survives, RocksDB may replay it behind the gap, and what is lost is no suffix: seen once in 130
+    /// rounds with and without checkpoints. (`track_and_verify_wals` is to find such gaps; it is experimental, and the store does
+    /// not set it.)
+    fn may_have_a_hole_beside_checkpoints(&self) -> bool {
+        self.case.engine.name() == "rocksdb" && self.case.durability != Durability::Always
     }
 
     fn may_be_refused(&self) -> bool {

@@ -171,7 +171,8 @@ mod tests {
 
     #[test]
     fn what_it_does_not_write_is_complained_of() {
-        let wrong: [(usize, fn(&mut Entry)); 9] = [
+        type Damage = fn(&mut Entry);
+        let wrong: [(usize, Damage); 9] = [
             (0, |entry| entry.2[1] = 0xff),
             (0, |entry| *entry.1.last_mut().unwrap() ^= 1),
             (0, |entry| entry.1.truncate(9)),

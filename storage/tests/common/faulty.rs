@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use pontoon_storage::engine::{Changes, Engine, Snapshot};
+use pontoon_storage::engine::{Changes, Engine, Progress, Snapshot};
 use pontoon_storage::{
     EngineKind, EngineStats, Error, KeyRange, KeyspaceId, Options, Page, PageLimit, Result,
 };
@@ -124,8 +124,12 @@ impl Engine for Faulty {
         Ok(Box::new(FaultySnapshot { inner, faults: Arc::clone(&self.faults) }))
     }
 
-    fn get_many(&self, keys: &[(KeyspaceId, &[u8])]) -> Vec<Result<Option<Bytes>>> {
-        many(keys.len(), self.faults.around("get_many", || Ok(self.inner.get_many(keys))))
+    fn get_many(
+        &self,
+        keys: &[(KeyspaceId, &[u8])],
+        progress: &dyn Progress,
+    ) -> Vec<Result<Option<Bytes>>> {
+        many(keys.len(), self.faults.around("get_many", || Ok(self.inner.get_many(keys, progress))))
     }
 
     fn apply(&self, changes: &Changes, sync: bool) -> Result<()> {

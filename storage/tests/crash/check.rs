@@ -28,9 +28,14 @@ impl Writers {
         Self { seed, writers: vec![Writer::default(); WRITERS] }
     }
 
-    /// The index of each one's next operation, with commas between.
+    /// The index of each one's next operation.
+    pub fn next(&self) -> Vec<u64> {
+        self.writers.iter().map(|writer| writer.next).collect()
+    }
+
+    /// The same, with commas between.
     pub fn starts(&self) -> String {
-        let starts: Vec<String> = self.writers.iter().map(|w| w.next.to_string()).collect();
+        let starts: Vec<String> = self.next().iter().map(u64::to_string).collect();
         starts.join(",")
     }
 
@@ -171,8 +176,8 @@ pub fn next_line(out: &mut impl BufRead) -> Option<String> {
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
         let line = line.strip_suffix('\n')?;
-        if line == "opening" || ["ack ", "begin ", "end "].iter().any(|word| line.starts_with(word))
-        {
+        let word = line.split(' ').next().unwrap_or_default();
+        if ["opening", "ack", "begin", "end", "checkpoint", "closed"].contains(&word) {
             return Some(line.to_owned());
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pontoon_storage::engine::{Changes, Engine, Snapshot};
+use pontoon_storage::engine::{Changes, Engine, Progress, Snapshot};
 use pontoon_storage::{EngineKind, EngineStats, KeyspaceId, Options, Result};
 
 use crate::child::say;
@@ -41,8 +41,12 @@ impl Engine for Telling {
         self.0.snapshot()
     }
 
-    fn get_many(&self, keys: &[(KeyspaceId, &[u8])]) -> Vec<Result<Option<Bytes>>> {
-        self.0.get_many(keys)
+    fn get_many(
+        &self,
+        keys: &[(KeyspaceId, &[u8])],
+        progress: &dyn Progress,
+    ) -> Vec<Result<Option<Bytes>>> {
+        self.0.get_many(keys, progress)
     }
 
     fn apply(&self, changes: &Changes, sync: bool) -> Result<()> {

@@ -75,14 +75,37 @@ impl Redb {
             .set_repair_callback(repair::reporter(path.clone()))
             .open(&path)
             .map_err(|error| open_failed(error, dir))?;
-        Ok(Self {
+        Ok(Self::over(database, path, options, names))
+    }
+
+    /// Over something else than a file, which is created if it is empty.
+    #[cfg(test)]
+    pub(super) fn open_backend(
+        backend: impl ::redb::StorageBackend,
+        options: &EngineOptions,
+        names: Arc<KeyspaceNames>,
+    ) -> Result<Self> {
+        let database = Builder::new()
+            .set_cache_size(options.cache_bytes)
+            .create_with_backend(backend)
+            .map_err(|error| open_failed(error, Path::new("")))?;
+        Ok(Self::over(database, PathBuf::new(), options, names))
+    }
+
+    fn over(
+        database: Database,
+        path: PathBuf,
+        options: &EngineOptions,
+        names: Arc<KeyspaceNames>,
+    ) -> Self {
+        Self {
             database,
             names,
             path,
             cache_bytes: options.cache_bytes,
             quick_repair: options.quick_repair,
             unsynced_bytes: AtomicU64::new(0),
-        })
+        }
     }
 
     fn begin(&self, durability: Durability) -> Result<WriteTransaction> {

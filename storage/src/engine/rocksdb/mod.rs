@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use ::rocksdb::checkpoint::Checkpoint;
 use ::rocksdb::{
     Cache, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, Options, ReadOptions,
     WriteBatch,
@@ -23,8 +22,10 @@ use crate::error::{Error, Result};
 use crate::keyspace::{KeyspaceId, KeyspaceNames};
 
 mod check;
+mod checkpoint;
 mod failure;
 mod families;
+mod log_end;
 mod manifest;
 mod range_delete;
 mod snapshot;
@@ -33,6 +34,7 @@ mod statistics;
 mod tuning;
 
 pub(super) use check::check;
+use checkpoint::FamilyChanges;
 use failure::{Step, failed, open_failed};
 use families::Families;
 use snapshot::{Points, RocksSnapshot};
@@ -53,6 +55,7 @@ pub(super) struct Rocksdb {
     /// Replaced as a whole when a keyspace is created or dropped. Taken together with a snapshot
     /// under one lock, so that a snapshot has the keyspaces of its own time.
     families: RwLock<Arc<Families>>,
+    family_changes: FamilyChanges,
     cache: Cache,
     options: Options,
     path: PathBuf,
@@ -71,6 +74,7 @@ impl Rocksdb {
             return Err(Error::corrupted(format!("the database in {} is missing", path.display())));
         }
         let cache = Cache::new_lru_cache(options.cache_bytes);
+        let strict_log = options.strict_log;
         let options = tuning::options(options, &cache);
         let mut existing = if exists {
             manifest::check(dir, &path)?;
@@ -79,10 +83,23 @@ impl Rocksdb {
         } else {
             vec![DEFAULT_FAMILY.to_owned()]
         };
-        let descriptors =
-            existing.iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
-        let db = Db::open_cf_descriptors(&options, &path, descriptors)
-            .map_err(|error| open_failed(error, dir, &path, Step::Data))?;
+        let open = |db_options: &Options| {
+            let descriptors =
+                existing.iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
+            Db::open_cf_descriptors(db_options, &path, descriptors)
+                .map_err(|error| open_failed(error, dir, &path, Step::Data))
+        };
+        let db = match open(&options) {
+            Err(Error::Corrupted(why)) if strict_log && log_end::is_last_write_torn(&path)? => {
+                tracing::warn!(
+                    path = %path.display(),
+                    %why,
+                    "the log's last write is torn, as by a power loss; it is left out"
+                );
+                open(&tuning::cut_at_damage(&options))?
+            }
+            opened => opened?,
+        };
         // RocksDB fsyncs its own directory, but not the one above it.
         sync_dir(dir)?;
         manifest::note(dir, &path);
@@ -94,6 +111,7 @@ impl Rocksdb {
             db,
             names,
             families: RwLock::new(Arc::new(families)),
+            family_changes: FamilyChanges::default(),
             cache,
             options,
             path,
@@ -130,7 +148,7 @@ impl Rocksdb {
             return Ok(families);
         }
         for name in &missing {
-            self.db.create_cf(name, &self.options).map_err(failed)?;
+            self.family_changes.make(|| self.db.create_cf(name, &self.options)).map_err(failed)?;
         }
         let mut existing = families.existing();
         existing.append(&mut missing);
@@ -211,7 +229,7 @@ impl Engine for Rocksdb {
         }
         self.sync()?;
         self.publish_families(existing);
-        self.db.drop_cf(&name).map_err(failed)?;
+        self.family_changes.make(|| self.db.drop_cf(&name)).map_err(failed)?;
         Ok(true)
     }
 
@@ -222,8 +240,7 @@ impl Engine for Rocksdb {
     /// Flushes what is in memory and makes hard links, copying only across file systems. RocksDB
     /// fsyncs the files it writes and their directory.
     fn checkpoint(&self, into: &Path) -> Result<()> {
-        let checkpoint = Checkpoint::new(&*self.db).map_err(failed)?;
-        checkpoint.create_checkpoint(into.join(DIR)).map_err(failed)
+        checkpoint::write(&self.db, &self.family_changes, &into.join(DIR))
     }
 
     fn stats(&self) -> Result<EngineStats> {

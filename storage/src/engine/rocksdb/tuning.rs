@@ -50,7 +50,8 @@ pub(super) fn options(engine: &EngineOptions, cache: &Cache) -> Options {
 ///
 /// `TolerateCorruptedTailRecords` takes a record that is cut off at the end of a log, which is what a
 /// write that was never acknowledged leaves, and refuses everything else: with each acknowledged
-/// write fsynced, damage elsewhere means that acknowledged data is gone, and the owner must know.
+/// write fsynced, damage elsewhere means that acknowledged data is gone, and the owner must know. (What it
+/// takes for damage in the last write of all is looked at again: see `log_end`.)
 ///
 /// `PointInTime` stops at the first damage and opens with what was before it: right where writes
 /// are acknowledged before their fsync, for then a power loss may leave any part of the log's
@@ -66,6 +67,13 @@ fn set_log_recovery(options: &mut Options, engine: &EngineOptions) {
     options.set_track_and_verify_wals_in_manifest(true);
     // Bounds how much is replayed after a crash: RocksDB flushes the family that holds the oldest log.
     options.set_max_total_wal_size(engine.write_buffer_bytes as u64 * 2);
+}
+
+/// `options` for a log whose end is known to be worth nothing.
+pub(super) fn cut_at_damage(options: &Options) -> Options {
+    let mut options = options.clone();
+    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    options
 }
 
 fn set_memory(options: &mut Options, engine: &EngineOptions) {

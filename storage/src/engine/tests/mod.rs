@@ -18,6 +18,8 @@ mod conformance;
 mod model;
 #[cfg(feature = "redb")]
 mod redb;
+#[cfg(feature = "redb")]
+mod redb_power;
 #[cfg(feature = "rocksdb")]
 mod rocksdb;
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::error::{Error, Result};
@@ -10,11 +11,17 @@ const RECORDS: usize = 50;
 
 /// A directory as a kill leaves it, with [`RECORDS`] synced records in the log and nowhere else.
 fn killed() -> (TempDir, Arc<KeyspaceNames>) {
+    killed_with(|_| {})
+}
+
+/// The same after something more.
+fn killed_with(more: impl FnOnce(&Fixture)) -> (TempDir, Arc<KeyspaceNames>) {
     let f = Fixture::new(EngineKind::Rocksdb);
     let ks = f.keyspace("a");
     for number in 0..RECORDS {
         f.apply([change(ks).put(numbered(number), vec![b'v'; 1000])]);
     }
+    more(&f);
     (copy_as_after_a_kill(f.dir.path()), Arc::clone(&f.names))
 }
 
@@ -102,6 +109,47 @@ fn damage_inside_the_log_is_an_error_when_strict_and_a_cut_when_not() {
     assert!((1..RECORDS).contains(&left), "{left}");
 }
 
+/// A power loss may tear the one write that was not acknowledged in any way.
+#[test]
+fn damage_in_the_last_write_is_a_cut() {
+    let len = |dir: &Path| fs::metadata(log(dir)).unwrap().len() as usize;
+    for strict_log in [true, false] {
+        // Of small writes the last, and of one over several blocks each part.
+        for back in [1, 500, 1000] {
+            let (dir, names) = killed();
+            damage(&log(dir.path()), |bytes| {
+                let at = bytes.len() - back;
+                bytes[at] ^= 1;
+            });
+            assert_eq!(reopened(dir.path(), &names, strict_log).unwrap(), RECORDS - 1);
+        }
+        for (from, to) in [(0, 512), (0, 40_000), (100, 101), (40_000, 40_512), (99_000, 99_512)] {
+            let (dir, names) = killed_with(|f| {
+                f.apply([change(f.keyspace("a")).put("last", vec![b'v'; 100_000])]);
+            });
+            let start = len(dir.path()) - 100_000;
+            damage(&log(dir.path()), |bytes| bytes[start + from..start + to].fill(0));
+            assert_eq!(reopened(dir.path(), &names, strict_log).unwrap(), RECORDS);
+        }
+    }
+}
+
+/// Which was fsynced before the one after it began.
+#[test]
+fn damage_in_the_last_write_but_one_is_an_error_when_strict() {
+    for (len, back) in [(10, 600), (10, 1030), (100_000, 100_200), (40_000, 40_700)] {
+        let (dir, names) = killed_with(|f| {
+            f.apply([change(f.keyspace("a")).put("last", vec![b'v'; len])]);
+        });
+        damage(&log(dir.path()), |bytes| {
+            let at = bytes.len() - back;
+            bytes[at..at + 20].fill(0xff);
+        });
+        let error = reopened(dir.path(), &names, true).unwrap_err();
+        assert!(matches!(error, Error::Corrupted(_)), "{error:?}");
+    }
+}
+
 #[test]
 fn damage_in_a_table_is_found_when_it_is_read() {
     let (dir, names) = killed();
@@ -185,4 +233,55 @@ fn reads_see_through_flushes_and_compactions() {
     let stats = f.engine().stats().unwrap();
     assert!(stats.disk_bytes > 1 << 20);
     assert!(stats.memory_bytes > 0);
+}
+
+/// RocksDB notes which families there are first, and how long its log is later. (What it takes for
+/// one of these to go wrong is one moment in some hundred checkpoints.)
+#[test]
+fn a_checkpoint_beside_keyspaces_that_come_and_go_is_one_state() {
+    const CHECKPOINTS: usize = 40;
+    let f = Fixture::new(EngineKind::Rocksdb);
+    let (stays, goes) = (f.keyspace("stays"), f.keyspace("goes"));
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in (0_u64..).step_by(2).take_while(|_| !ended.load(Ordering::SeqCst)) {
+                let even = number.to_string();
+                f.apply_with(
+                    [change(stays).put("k", even.clone()), change(goes).put("k", even)],
+                    false,
+                );
+                f.apply_with([change(stays).put("k", (number + 1).to_string())], false);
+                f.engine().drop_keyspace(goes).unwrap();
+            }
+        });
+        let _end = SetOnDrop(&ended);
+        let wrong = (0..CHECKPOINTS).find_map(|_| {
+            let into = tempfile::tempdir().unwrap();
+            f.engine().checkpoint(into.path()).unwrap();
+            let copy = open(EngineKind::Rocksdb, into.path(), &f.names).snapshot().unwrap();
+            let number = |keyspace| {
+                let value = copy.get(keyspace, b"k").unwrap()?;
+                Some(std::str::from_utf8(&value).unwrap().parse::<u64>().unwrap())
+            };
+            let found = (number(stays), number(goes));
+            let is_right = match found {
+                (None, None) => true,
+                (Some(stays), Some(goes)) => stays == goes || stays == goes + 1,
+                (Some(stays), None) => stays % 2 == 1,
+                (None, Some(_)) => false,
+            };
+            (!is_right).then_some(found)
+        });
+        assert_eq!(wrong, None, "of the keyspace that stays, and of the one that comes and goes");
+    });
+}
+
+/// Lets another thread end when this one does, by a panic too.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }

@@ -1,0 +1,124 @@
+//! Damage at the end of RocksDB's log: a write that was never acknowledged, or one that was.
+//!
+//! Where every write is fsynced before the next begins, a power loss can tear the last one alone. So damage
+//! that has no beginning of a later write behind it is what such a loss leaves.
+//! RocksDB cannot tell: it does not know that there is but one unsynced write.
+//!
+//! The format: <https://github.com/facebook/rocksdb/wiki/Write-Ahead-Log-File-Format>.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+
+/// The log is a sequence of such blocks, in bytes. No record crosses from one to the next: a write that
+/// does is cut into records.
+const BLOCK_BYTES: usize = 32 << 10;
+
+/// Checksum (4), length (2) and type (1) of a record, in bytes.
+const HEADER_BYTES: usize = 7;
+
+/// Added to checksums, so that a checksum of data that has checksums in it is not special.
+const MASK: u32 = 0xa282_ead8;
+
+/// What part of a write a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Whole,
+    First,
+    Middle,
+    Last,
+    /// Not of a write.
+    Other,
+}
+
+/// Whether the logs in `dir` are damaged, but in their last write alone.
+///
+/// # Errors
+/// When a log cannot be read.
+pub(super) fn is_last_write_torn(dir: &Path) -> Result<bool> {
+    let mut scan = Scan::default();
+    for path in logs(dir)? {
+        if !scan.read(&std::fs::read(path)?) {
+            return Ok(false);
+        }
+    }
+    Ok(scan.is_damaged)
+}
+
+/// In the order in which they were written.
+fn logs(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+        if let Some(number) = number.filter(|_| path.extension().is_some_and(|e| e == "log")) {
+            found.push((number, path));
+        }
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+#[derive(Default)]
+struct Scan {
+    /// Whether there has been damage. What comes then can only be the rest of the write that has it.
+    is_damaged: bool,
+    /// Whether that write has come to its end.
+    has_ended: bool,
+}
+
+impl Scan {
+    /// Goes on with the next log. Returns whether all that is damaged may be one write, with none later.
+    fn read(&mut self, log: &[u8]) -> bool {
+        log.chunks(BLOCK_BYTES).all(|block| self.read_block(block))
+    }
+
+    fn read_block(&mut self, mut block: &[u8]) -> bool {
+        // Less than a header is left empty.
+        while block.len() >= HEADER_BYTES {
+            if let Some((part, rest)) = record(block) {
+                if self.is_damaged && !self.continues(part) {
+                    return false;
+                }
+                block = rest;
+            } else {
+                self.is_damaged = true;
+                // Lengths are not to be trusted any more: a later write may begin anywhere.
+                let later = (1..block.len()).filter_map(|at| record(block.get(at..)?));
+                return later
+                    .into_iter()
+                    .all(|(part, _)| part != Part::Whole && part != Part::First);
+            }
+        }
+        true
+    }
+
+    /// Whether a record behind the damage can be of the same write.
+    fn continues(&mut self, part: Part) -> bool {
+        let continues = match part {
+            Part::Whole | Part::First => false,
+            Part::Middle | Part::Last => !self.has_ended,
+            Part::Other => true,
+        };
+        self.has_ended |= part == Part::Last;
+        continues
+    }
+}
+
+/// The record at the beginning of `block`, if there is a whole one, and what follows it.
+fn record(block: &[u8]) -> Option<(Part, &[u8])> {
+    let (checksum, rest) = block.split_first_chunk::<4>()?;
+    let (len, checked) = rest.split_first_chunk::<2>()?;
+    let part = match checked.first()? {
+        1 => Part::Whole,
+        2 => Part::First,
+        3 => Part::Middle,
+        4 => Part::Last,
+        // Space that was never written.
+        0 => return None,
+        _ => Part::Other,
+    };
+    let (checked, rest) = checked.split_at_checked(1 + usize::from(u16::from_le_bytes(*len)))?;
+    let masked = crc32c::crc32c(checked).rotate_right(15).wrapping_add(MASK);
+    (u32::from_le_bytes(*checksum) == masked).then_some((part, rest))
+}

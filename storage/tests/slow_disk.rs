@@ -5,7 +5,7 @@ mod common;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use common::wrap::{Control, wrapped};
@@ -202,4 +202,53 @@ fn a_full_read_queue_behind_stalled_reads_recovers() {
         assert!(refusing.contains(&keyspace, "k").await.unwrap());
         assert_eq!(store.stats().await.unwrap().read.refused, 1);
     });
+}
+
+#[test]
+#[ignore = "needs the rescue of a stuck drain's other reads"]
+fn a_stalled_read_holds_up_no_other_that_its_drain_has_taken() {
+    const THREADS: usize = 4;
+    const GETS: u8 = 64;
+    for held in [0, 1, GETS / 2, GETS - 1] {
+        with_threads(THREADS, |store, keyspace, control| async move {
+            *control.held_get.lock().unwrap() = Some(vec![held].into());
+            control.get_gate.shut();
+            // Occupies every thread, so that the gets are queued together and each drain takes many.
+            let (entered, entries) = mpsc::sync_channel(THREADS);
+            let (closures, leave): (Vec<_>, Vec<_>) = (0..THREADS)
+                .map(|_| {
+                    let (leave, left) = mpsc::sync_channel::<()>(1);
+                    let entered = entered.clone();
+                    let closure = store.view(move |_| {
+                        entered.send(()).unwrap();
+                        left.recv().unwrap();
+                        Ok::<_, Error>(())
+                    });
+                    (closure, leave)
+                })
+                .unzip();
+            let mut occupied = Vec::new();
+            for closure in closures {
+                occupied.push(begin(closure).await);
+                entries.recv().unwrap();
+            }
+            let mut gets = Vec::new();
+            for key in 0..GETS {
+                gets.push(begin(store.get(&keyspace, [key])).await);
+            }
+            leave.iter().for_each(|leave| leave.send(()).unwrap());
+            let stuck = gets.remove(usize::from(held));
+            control.get_gate.wait_for_held(1);
+            for get in join_all(gets).await {
+                assert_eq!(get.unwrap(), None);
+            }
+            let mut stuck = stuck;
+            assert!(poll!(stuck.as_mut()).is_pending());
+            control.get_gate.open();
+            assert_eq!(stuck.await.unwrap(), None);
+            for closure in occupied {
+                closure.await.unwrap();
+            }
+        });
+    }
 }

@@ -36,7 +36,7 @@ const CURVE: [f64; 21] = [
 ///
 /// Histograms are shared by callers, since one takes 270 KiB and there may be 10,000 callers.
 #[derive(Debug)]
-pub(super) struct Recorder {
+pub struct Recorder {
     shards: Vec<Mutex<Histogram<u64>>>,
     operations: AtomicU64,
     errors: AtomicU64,
@@ -44,29 +44,29 @@ pub(super) struct Recorder {
 
 impl Recorder {
     /// A recorder that about `threads` threads write to at once.
-    pub(super) fn new(threads: usize) -> Arc<Self> {
+    pub fn new(threads: usize) -> Arc<Self> {
         let shards = (0..threads.clamp(1, 64)).map(|_| Mutex::new(histogram())).collect();
         Arc::new(Self { shards, operations: AtomicU64::new(0), errors: AtomicU64::new(0) })
     }
 
     /// What caller number `caller` records with.
-    pub(super) fn caller(self: &Arc<Self>, caller: usize) -> CallerRecorder {
+    pub fn caller(self: &Arc<Self>, caller: usize) -> CallerRecorder {
         let buffer = Buffer::default();
         CallerRecorder { recorder: Arc::clone(self), caller, buffer }
     }
 
     /// Operations counted: complete once every caller's part is dropped.
-    pub(super) fn operations(&self) -> u64 {
+    pub fn operations(&self) -> u64 {
         self.operations.load(Ordering::Relaxed)
     }
 
     /// Errors counted: complete once every caller's part is dropped.
-    pub(super) fn errors(&self) -> u64 {
+    pub fn errors(&self) -> u64 {
         self.errors.load(Ordering::Relaxed)
     }
 
     /// What all callers together took: complete once every caller's part is dropped.
-    pub(super) fn latency(&self) -> Latency {
+    pub fn latency(&self) -> Latency {
         let mut all = histogram();
         for shard in &self.shards {
             // Both have the same bounds, so that this cannot fail.
@@ -94,7 +94,7 @@ struct Buffer {
 
 /// One caller's part of a [`Recorder`]. Hands over what it holds when dropped.
 #[derive(Debug)]
-pub(super) struct CallerRecorder {
+pub struct CallerRecorder {
     recorder: Arc<Recorder>,
     caller: usize,
     buffer: Buffer,
@@ -102,7 +102,7 @@ pub(super) struct CallerRecorder {
 
 impl CallerRecorder {
     /// Keeps how long one operation took.
-    pub(super) fn latency(&mut self, latency: Duration) {
+    pub fn latency(&mut self, latency: Duration) {
         self.buffer.latencies_ns.push(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
         if self.buffer.latencies_ns.len() >= BUFFER_LEN {
             self.recorder.take(self.caller, &mut self.buffer);
@@ -110,12 +110,12 @@ impl CallerRecorder {
     }
 
     /// Counts an operation that succeeded towards the throughput.
-    pub(super) fn operation(&mut self) {
+    pub fn operation(&mut self) {
         self.buffer.operations += 1;
     }
 
     /// Counts an operation that failed.
-    pub(super) fn error(&mut self) {
+    pub fn error(&mut self) {
         self.buffer.errors += 1;
     }
 }
@@ -154,16 +154,16 @@ fn latency_of(histogram: &Histogram<u64>) -> Latency {
 
 /// What this process has used since it began.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Usage {
+pub struct Usage {
     /// CPU time in user and system mode, in microseconds.
-    pub(super) cpu_us: f64,
+    pub cpu_us: f64,
     /// Context switches, voluntary and involuntary.
-    pub(super) switches: f64,
+    pub switches: f64,
 }
 
 impl Usage {
     /// Up to now; `None` where the system does not say.
-    pub(super) fn now() -> Option<Self> {
+    pub fn now() -> Option<Self> {
         let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
         let (user, system) = (usage.user_time(), usage.system_time());
         let us = |seconds: i64, micros: i64| seconds as f64 * 1e6 + micros as f64;
@@ -175,26 +175,50 @@ impl Usage {
     }
 
     /// What was used since `earlier`.
-    pub(super) fn since(self, earlier: Self) -> Self {
+    pub fn since(self, earlier: Self) -> Self {
         Self { cpu_us: self.cpu_us - earlier.cpu_us, switches: self.switches - earlier.switches }
     }
 }
 
 /// Forgets the process's peak memory so far; `false` where the system cannot.
-pub(super) fn reset_peak_memory() -> bool {
+pub fn reset_peak_memory() -> bool {
     fs::write("/proc/self/clear_refs", "5").is_ok()
 }
 
 /// The process's memory at its peak since the last [`reset_peak_memory`], in bytes.
-pub(super) fn peak_memory_bytes() -> Option<u64> {
+pub fn peak_memory_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     number_behind(&status, "VmHWM:").map(|kib| kib * 1024)
+}
+
+/// What this process holds of the system now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Memory that is resident, in bytes.
+    pub resident_bytes: u64,
+    /// Threads.
+    pub threads: u64,
+    /// Open file descriptors, the one that counts them included.
+    pub descriptors: u64,
+}
+
+impl Held {
+    /// Now; `None` where the system does not say.
+    pub fn now() -> Option<Self> {
+        let status = fs::read_to_string("/proc/self/status").ok()?;
+        let descriptors = fs::read_dir("/proc/self/fd").ok()?.count();
+        Some(Self {
+            resident_bytes: number_behind(&status, "VmRSS:")? * 1024,
+            threads: number_behind(&status, "Threads:")?,
+            descriptors: u64::try_from(descriptors).ok()?,
+        })
+    }
 }
 
 /// How late a task that asks its tokio runtime to be woken every millisecond is woken from `begin`
 /// until `end`. A delay counts for every tick that fell into it. tokio's timer itself counts whole
 /// milliseconds, so that up to 1 ms means that nothing was held up.
-pub(super) async fn probe_stall(begin: Instant, end: Instant) -> Option<Stall> {
+pub async fn probe_stall(begin: Instant, end: Instant) -> Option<Stall> {
     let mut lateness = histogram();
     let mut ticks = tokio::time::interval_at(begin.into(), PROBE_PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -212,21 +236,21 @@ pub(super) async fn probe_stall(begin: Instant, end: Instant) -> Option<Stall> {
 
 /// Which operation of an open loop is to begin when.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Schedule {
+pub struct Schedule {
     /// When the first is to begin.
-    pub(super) begin: Instant,
+    pub begin: Instant,
     /// How many a second.
-    pub(super) rate_per_sec: f64,
+    pub rate_per_sec: f64,
 }
 
 impl Schedule {
     /// When number `n`, from 0, is to begin.
-    pub(super) fn intended(&self, n: u64) -> Instant {
+    pub fn intended(&self, n: u64) -> Instant {
         self.begin + Duration::from_secs_f64(n as f64 / self.rate_per_sec)
     }
 
     /// How many are to have begun by `now`.
-    pub(super) fn due(&self, now: Instant) -> u64 {
+    pub fn due(&self, now: Instant) -> u64 {
         match now.checked_duration_since(self.begin) {
             Some(since) => (since.as_secs_f64() * self.rate_per_sec) as u64 + 1,
             None => 0,
@@ -321,5 +345,10 @@ mod tests {
         while begun.elapsed() < Duration::from_millis(20) {}
         assert!(Usage::now().unwrap().since(before).cpu_us > 0.0);
         assert!(peak_memory_bytes().unwrap() > 1 << 20);
+        let held = Held::now().unwrap();
+        assert!(
+            held.resident_bytes > 1 << 20 && held.threads > 0 && held.descriptors > 0,
+            "{held:?}"
+        );
     }
 }

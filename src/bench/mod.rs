@@ -9,12 +9,12 @@ use std::process::ExitCode;
 
 pub mod choice;
 pub mod cli;
+pub mod measure;
 pub mod result;
 
 mod compare;
 mod machine;
 mod matrix;
-mod measure;
 mod output;
 mod probes;
 mod progress;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pontoon_storage::engine::{Changes, Engine, Snapshot};
+use pontoon_storage::engine::{Changes, Engine, Progress, Snapshot};
 use pontoon_storage::{
     EngineKind, EngineStats, Error, KeyspaceId, Options, Result, Store, WriteBatch,
 };
@@ -213,9 +213,13 @@ impl Engine for Stalling {
         self.inner.snapshot()
     }
 
-    fn get_many(&self, keys: &[(KeyspaceId, &[u8])]) -> Vec<Result<Option<Bytes>>> {
+    fn get_many(
+        &self,
+        keys: &[(KeyspaceId, &[u8])],
+        progress: &dyn Progress,
+    ) -> Vec<Result<Option<Bytes>>> {
         keys.iter().for_each(|_| self.stalls.maybe_in_read());
-        self.inner.get_many(keys)
+        self.inner.get_many(keys, progress)
     }
 
     fn apply(&self, changes: &Changes, sync: bool) -> Result<()> {

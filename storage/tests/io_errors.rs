@@ -328,7 +328,6 @@ fn a_failed_open_gives_the_directory_back() {
 }
 
 #[test]
-#[ignore = "what shares its drain gets `Error::Bridge`: a drain releases its view outside any catch"]
 fn a_panic_while_a_snapshot_is_released_harms_no_other_call() {
     for_each(setups(), |setup, options| async move {
         let faults = Arc::new(Faults::default());

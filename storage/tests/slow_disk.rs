@@ -205,7 +205,6 @@ fn a_full_read_queue_behind_stalled_reads_recovers() {
 }
 
 #[test]
-#[ignore = "needs the rescue of a stuck drain's other reads"]
 fn a_stalled_read_holds_up_no_other_that_its_drain_has_taken() {
     const THREADS: usize = 4;
     const GETS: u8 = 64;

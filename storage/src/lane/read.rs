@@ -133,6 +133,8 @@ impl Drainer<ReadWork> for ReadDrainer {
         }
         batch.extend(flight.rest());
         drop(on_board);
+        // Releasing the snapshot is an engine call, whose panic must not cost what is left its run.
+        quietly(|| drop(env));
         let operations = u32::try_from(ran.max(1)).unwrap_or(u32::MAX);
         begun.elapsed() / operations > SLOW_MIN
     }

@@ -131,8 +131,8 @@ impl Drainer<WriteWork> for WriteDrainer {
         metrics.operations.add(ran.len() as u64);
         let outcome = self.commit(engine.as_ref(), &tx, sync);
         // Releasing the snapshot is an engine call: here, and not after an answer was sent, so that
-        // a store whose last answer has left holds nothing.
-        drop(tx);
+        // a store whose last answer has left holds nothing. Its panic must not cost the others theirs.
+        quietly(|| drop(tx));
         for call in ran {
             call.finish(outcome.clone());
         }

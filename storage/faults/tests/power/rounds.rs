@@ -260,7 +260,7 @@ impl Power {
     }
 
     /// A checkpoint begins a new log. If the end of the one before it was not synced and is lost, and the
-    /// new one survives, RocksDB may replay it behind the gap, and what is lost is no suffix: seen once in 130
+    /// new one survives, RocksDB may replay it behind the gap, and what is lost is no suffix: seen once in 266
     /// rounds with and without checkpoints. (`track_and_verify_wals` is to find such gaps; it is experimental, and the store does
     /// not set it.)
     fn may_have_a_hole_beside_checkpoints(&self) -> bool {

@@ -27,6 +27,7 @@ mod failure;
 mod families;
 mod log_end;
 mod manifest;
+mod note;
 mod range_delete;
 mod snapshot;
 mod stall;
@@ -90,7 +91,9 @@ impl Rocksdb {
                 .map_err(|error| open_failed(error, dir, &path, Step::Data))
         };
         let db = match open(&options) {
-            Err(Error::Corrupted(why)) if strict_log && log_end::is_last_write_torn(&path)? => {
+            Err(Error::Corrupted(why))
+                if strict_log && log_end::is_last_write_torn(dir, &path)? =>
+            {
                 tracing::warn!(
                     path = %path.display(),
                     %why,
@@ -255,6 +258,9 @@ impl Engine for Rocksdb {
         self.db.cancel_all_background_work(true);
         if let Some(dir) = self.path.parent() {
             manifest::note(dir, &self.path);
+            if synced.is_ok() {
+                log_end::note_closed(dir, &self.path)?;
+            }
         }
         synced
     }

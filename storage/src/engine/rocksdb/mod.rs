@@ -231,8 +231,9 @@ impl Engine for Rocksdb {
             return Ok(false);
         }
         self.sync()?;
-        self.publish_families(existing);
         self.family_changes.make(|| self.db.drop_cf(&name)).map_err(failed)?;
+        // Not before, or readers would see it gone, and a crash bring it back.
+        self.publish_families(existing);
         Ok(true)
     }
 

@@ -188,3 +188,29 @@ fn a_key_that_was_given_more_time_survives_the_sweep() {
     shell.check("EXISTS a b c e", "3");
     shell.check("DBSIZE", "3");
 }
+
+/// Expiry is a time of the wall clock, which may be set.
+#[test]
+fn a_clock_that_jumps_moves_expiry_with_it() {
+    let mut shell = Shell::new();
+    shell.script("SET swept 1 PX 1000 -> OK\nSET kept 1 PX 1000 -> OK");
+    let set_at = shell.now_ms;
+
+    shell.now_ms = set_at - 3_600_000;
+    shell.check("PTTL kept", "3601000");
+    assert_eq!(shell.expire_step(100).removed, 0);
+
+    // Hidden at once, in reads and in what they count.
+    shell.now_ms = set_at + 3_600_000;
+    shell.check("EXISTS swept kept", "0");
+    shell.check("GET kept", "nil");
+
+    // A clock set right again before the sweep has come by finds both.
+    shell.now_ms = set_at;
+    shell.check("EXISTS swept kept", "2");
+
+    shell.now_ms = set_at + 3_600_000;
+    assert_eq!(shell.expire_step(1).removed, 1);
+    shell.now_ms = set_at;
+    assert_eq!(shell.run("EXISTS swept kept"), "1", "what the sweep has removed stays removed");
+}

@@ -256,3 +256,27 @@ fn no_test_sleeps() {
         "a sleep is too short on a slow machine and too long on a fast one: wait for what happens",
     );
 }
+
+/// Where the wall clock may be read: to say what time it is, and when keys expire.
+const READS_THE_CLOCK: [&str; 7] = [
+    "src/bench/machine.rs",
+    "src/command/context.rs",
+    "src/command/execute.rs",
+    "src/command/info.rs",
+    "src/command/server.rs",
+    "src/command/server_state.rs",
+    "src/run.rs",
+];
+
+#[test]
+fn the_wall_clock_drives_nothing_but_expiry() {
+    let mut sources = rust_files();
+    sources.retain(|(path, _)| {
+        (path.starts_with("src/") || path.starts_with("storage/src/"))
+            && !READS_THE_CLOCK.contains(&&path[..])
+    });
+    assert_none(
+        wrong_lines(&sources, |line| has_word(line, "SystemTime")),
+        "the wall clock may be set at any time: deadlines and intervals take `Instant`",
+    );
+}

@@ -45,8 +45,11 @@ pub(super) fn is_last_write_torn(dir: &Path) -> Result<bool> {
     Ok(scan.is_damaged)
 }
 
-/// In the order in which they were written.
-fn logs(dir: &Path) -> Result<Vec<PathBuf>> {
+/// The logs in `dir`, in the order in which they were written.
+///
+/// # Errors
+/// When `dir` cannot be read.
+pub(super) fn logs(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();

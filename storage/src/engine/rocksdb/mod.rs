@@ -75,7 +75,7 @@ impl Rocksdb {
         }
         let cache = Cache::new_lru_cache(options.cache_bytes);
         let strict_log = options.strict_log;
-        let options = tuning::options(options, &cache);
+        let options = tuning::options(options, &cache)?;
         let mut existing = if exists {
             manifest::check(dir, &path)?;
             Db::list_cf(&options, &path)
@@ -89,6 +89,10 @@ impl Rocksdb {
             Db::open_cf_descriptors(db_options, &path, descriptors)
                 .map_err(|error| open_failed(error, dir, &path, Step::Data))
         };
+        if exists && log_end::logs(&path)?.is_empty() {
+            // Makes a log.
+            drop(open(&tuning::without_logs(&options)?)?);
+        }
         let db = match open(&options) {
             Err(Error::Corrupted(why)) if strict_log && log_end::is_last_write_torn(&path)? => {
                 tracing::warn!(

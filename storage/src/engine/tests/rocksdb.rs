@@ -150,6 +150,98 @@ fn damage_in_the_last_write_but_one_is_an_error_when_strict() {
     }
 }
 
+/// A directory as a power loss leaves it while the log is switched: two logs, and a manifest that does not yet know
+/// of the first one's end. With it the length of the first after each of its writes, and how many writes both have.
+fn two_logs(f: &Fixture) -> (TempDir, Vec<usize>, usize) {
+    let (ks, kept_back) = (f.keyspace("a"), f.keyspace("b"));
+    // Keeps the first log when the rest of what is in it has been flushed.
+    f.apply([change(ks), change(kept_back).put("k", "v")]);
+    let dir = copy_as_after_a_kill(f.dir.path());
+    let first = log(f.dir.path());
+    let is_first = |path: &PathBuf| *path == first;
+    let (mut lens, mut writes) = (Vec::new(), 0);
+    let mut write = || {
+        f.apply_with([change(ks).put(numbered(writes), vec![b'v'; 100_000])], false);
+        writes += 1;
+        fs::metadata(&first).unwrap().len() as usize
+    };
+    loop {
+        let len = write();
+        if lens.last() == Some(&len) {
+            break;
+        }
+        lens.push(len);
+    }
+    write();
+    let logs = files(f.dir.path(), "log");
+    assert_eq!((logs.len(), logs.iter().position(is_first)), (2, Some(0)));
+    for log in logs {
+        fs::copy(&log, dir.path().join("data.rocksdb").join(log.file_name().unwrap())).unwrap();
+    }
+    (dir, lens, writes)
+}
+
+/// Cuts the end of the first of two logs off, of which `f` makes the second.
+fn assert_no_gap(f: &Fixture) {
+    let (dir, lens, writes) = two_logs(f);
+    let opened = |strict_log, damage_first: &dyn Fn(&Path)| {
+        let dir = copy_as_after_a_kill(dir.path());
+        damage_first(&files(dir.path(), "log")[0]);
+        reopened(dir.path(), &f.names, strict_log)
+    };
+    let whole = |_: &Path| {};
+    assert_eq!(opened(false, &whole).unwrap(), writes);
+    assert_eq!(opened(true, &whole).unwrap(), writes);
+    for kept in [1, lens.len() / 2, lens.len() - 1] {
+        // Between two writes, so that neither log is damaged by itself.
+        let cut = |first: &Path| damage(first, |bytes| bytes.truncate(lens[kept - 1]));
+        assert_eq!(opened(false, &cut).unwrap(), kept);
+        let error = opened(true, &cut).unwrap_err();
+        assert!(matches!(error, Error::Corrupted(_)), "{error:?}");
+    }
+    let remove = |first: &Path| fs::remove_file(first).unwrap();
+    assert_eq!(opened(false, &remove).unwrap(), 0);
+    let error = opened(true, &remove).unwrap_err();
+    assert!(matches!(error, Error::Corrupted(_)), "{error:?}");
+}
+
+/// A power loss may take the unsynced end of a log and leave the log after it.
+#[test]
+fn a_log_behind_one_that_lost_its_end_is_left_out() {
+    assert_no_gap(&Fixture::new(EngineKind::Rocksdb));
+}
+
+/// As after a first opening that was cut off, or a power loss that takes the log's name.
+#[test]
+fn a_database_without_a_log_opens_and_its_next_logs_have_no_gap() {
+    let mut f = Fixture::new(EngineKind::Rocksdb);
+    f.reopen();
+    drop(f.engine.take());
+    fs::remove_file(log(f.dir.path())).unwrap();
+    assert!(files(f.dir.path(), "log").is_empty());
+    f.engine = Some(open(EngineKind::Rocksdb, f.dir.path(), &f.names));
+    assert_no_gap(&f);
+}
+
+/// What was left out does not come back, and what is written from then on is kept.
+#[test]
+fn a_store_goes_on_behind_a_log_that_was_left_out() {
+    let f = Fixture::new(EngineKind::Rocksdb);
+    let (dir, lens, _) = two_logs(&f);
+    damage(&files(dir.path(), "log")[0], |bytes| bytes.truncate(lens[0]));
+    let open = |dir: &Path, strict_log| {
+        let options = EngineOptions { strict_log, ..options() };
+        EngineKind::Rocksdb.open(dir, &options, Arc::clone(&f.names)).unwrap()
+    };
+    let engine = open(dir.path(), false);
+    let changes = Changes { keyspaces: vec![change(f.keyspace("a")).put("later", "v")] };
+    engine.apply(&changes, true).unwrap();
+    let killed = copy_as_after_a_kill(dir.path());
+    for strict_log in [true, false, true] {
+        assert_eq!(reopened(killed.path(), &f.names, strict_log).unwrap(), 2);
+    }
+}
+
 #[test]
 fn damage_in_a_table_is_found_when_it_is_read() {
     let (dir, names) = killed();

@@ -12,17 +12,17 @@ use crate::error::Result;
 
 /// The log is a sequence of such blocks, in bytes. No record crosses from one to the next: a write that
 /// does is cut into records.
-const BLOCK_BYTES: usize = 32 << 10;
+pub(super) const BLOCK_BYTES: usize = 32 << 10;
 
 /// Checksum (4), length (2) and type (1) of a record, in bytes.
-const HEADER_BYTES: usize = 7;
+pub(super) const HEADER_BYTES: usize = 7;
 
 /// Added to checksums, so that a checksum of data that has checksums in it is not special.
 const MASK: u32 = 0xa282_ead8;
 
 /// What part of a write a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     Whole,
     First,
     Middle,
@@ -109,7 +109,7 @@ impl Scan {
 }
 
 /// The record at the beginning of `block`, if there is a whole one, and what follows it.
-fn record(block: &[u8]) -> Option<(Part, &[u8])> {
+pub(super) fn record(block: &[u8]) -> Option<(Part, &[u8])> {
     let (checksum, rest) = block.split_first_chunk::<4>()?;
     let (len, checked) = rest.split_first_chunk::<2>()?;
     let part = match checked.first()? {

@@ -26,6 +26,7 @@ mod checkpoint;
 mod failure;
 mod families;
 mod log_end;
+mod log_gap;
 mod manifest;
 mod range_delete;
 mod snapshot;
@@ -89,9 +90,16 @@ impl Rocksdb {
             Db::open_cf_descriptors(db_options, &path, descriptors)
                 .map_err(|error| open_failed(error, dir, &path, Step::Data))
         };
-        if exists && log_end::logs(&path)?.is_empty() {
-            // Makes a log.
-            drop(open(&tuning::without_logs(&options)?)?);
+        if exists {
+            if !strict_log {
+                log_gap::end_there(&path)?;
+            } else if let Some(gap) = log_gap::before_a_write(&path)? {
+                return Err(Error::corrupted(gap.to_string()));
+            }
+            if log_end::logs(&path)?.is_empty() {
+                // Makes a log.
+                drop(open(&tuning::without_logs(&options)?)?);
+            }
         }
         let db = match open(&options) {
             Err(Error::Corrupted(why)) if strict_log && log_end::is_last_write_torn(&path)? => {

@@ -39,7 +39,7 @@ const TITLE: &str = "pontoon-storage";
 const READY: &str = "data ready";
 
 /// The layout of the directory; raised when an older version could not open what this one writes.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 
 /// The directories in use in this process.
 static IN_USE: Lazy<(Mutex<HashMap<PathBuf, Use>>, Condvar)> = Lazy::new(Default::default);

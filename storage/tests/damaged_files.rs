@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use futures::executor::block_on;
 use pontoon_storage::{CheckOptions, EngineKind, Error, Options, Result, Store, check};
@@ -53,7 +53,7 @@ fn a_marker_that_makes_no_sense_is_damage() {
 }
 
 #[cfg(feature = "rocksdb")]
-fn file_of_rocksdb(dir: &Path, is_it: impl Fn(&str) -> bool) -> PathBuf {
+fn file_of_rocksdb(dir: &Path, is_it: impl Fn(&str) -> bool) -> std::path::PathBuf {
     let data = dir.canonicalize().unwrap().join("data/data.rocksdb");
     let mut paths = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path());
     paths.find(|path| is_it(path.file_name().unwrap().to_str().unwrap())).unwrap()

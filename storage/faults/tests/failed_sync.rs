@@ -9,11 +9,42 @@ use pontoon_storage::{Durability, EngineKind, Error, Options, Store};
 /// The fsyncs of files, counted from the first write on, of which one fails in each try.
 const SYNCS: u64 = 4;
 
+/// Whether there is a disk to test on.
+fn is_available() -> bool {
+    let Some(why) = unavailable() else { return true };
+    assert!(std::env::var_os("PONTOON_REQUIRE_FUSE").is_none_or(|v| v != "1"), "{why}");
+    eprintln!("NOT TESTED: a failed fsync, because {why}");
+    false
+}
+
+/// Nobody may see the keyspace gone while a crash could bring it back.
+#[test]
+fn a_drop_of_a_keyspace_is_not_seen_before_it_is_durable() {
+    if !is_available() {
+        return;
+    }
+    for &engine in EngineKind::AVAILABLE.iter().filter(|engine| engine.is_persistent()) {
+        let mount = Mount::new(Disk::new(1)).unwrap();
+        let options = Options::new(mount.path().join("store")).engine(engine);
+        let store = block_on(Store::open(options.durability(Durability::Always))).unwrap();
+        let ks = store.keyspace("a").unwrap();
+        block_on(store.put(&ks, "k", "v")).unwrap();
+        mount.with(|disk| disk.fail_sync_after(1));
+        let dropped = block_on(store.drop_keyspace(&ks));
+        assert!(matches!(dropped, Err(Error::Commit(_))), "{engine:?}: {dropped:?}");
+        // redb may refuse to read.
+        if let Ok(found) = block_on(store.contains(&ks, "k")) {
+            assert!(found, "{engine:?}");
+        }
+        assert!(block_on(store.close()).is_err());
+        drop((ks, store));
+        drop(mount.unmount().unwrap());
+    }
+}
+
 #[test]
 fn after_a_failed_fsync_nothing_is_acknowledged_and_nothing_acknowledged_is_lost() {
-    if let Some(why) = unavailable() {
-        assert!(std::env::var_os("PONTOON_REQUIRE_FUSE").is_none_or(|v| v != "1"), "{why}");
-        eprintln!("NOT TESTED: a failed fsync, because {why}");
+    if !is_available() {
         return;
     }
     for &engine in EngineKind::AVAILABLE.iter().filter(|engine| engine.is_persistent()) {

@@ -1,5 +1,8 @@
 //! What a check of an engine's files finds, and where it puts it.
 
+// A build without an engine that keeps anything has nothing to check.
+#![cfg_attr(not(any(feature = "redb", feature = "rocksdb")), allow(dead_code))]
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -9,6 +9,7 @@ use ::redb::{Builder, Database, ReadableDatabase, TableHandle};
 
 use super::failure::{failed, open_failed};
 use super::overlay::Overlay;
+use super::record::verified;
 use super::repair::ROLLED_BACK_PROGRESS;
 use super::{Definition, FILE};
 use crate::disk::at;
@@ -90,7 +91,7 @@ fn walk(database: &Database, path: &Path, findings: &mut Findings) -> Result<()>
             if before.as_deref().is_some_and(|before| before >= key.value()) {
                 return Err(Error::corrupted("keys are out of order"));
             }
-            findings.entry(path, key.value(), value.value())?;
+            findings.entry(path, key.value(), verified(key.value(), value.value())?)?;
             let before = before.get_or_insert_default();
             before.clear();
             before.extend_from_slice(key.value());

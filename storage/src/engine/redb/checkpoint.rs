@@ -9,6 +9,7 @@ use ::redb::{
 
 use super::Definition;
 use super::failure::failed;
+use super::record::verified;
 use crate::disk::sync_file;
 use crate::error::{Error, Result};
 
@@ -55,6 +56,8 @@ fn copy_chunk(
     for entry in entries {
         let (key, value) = entry.map_err(failed)?;
         let (key, value) = (key.value(), value.value());
+        // Damage is not copied.
+        verified(key, value)?;
         cursor.insert_before(key, value).map_err(cursor_failed)?;
         bytes += key.len() + value.len();
         if bytes >= CHUNK_BYTES_MAX {

@@ -25,6 +25,7 @@ mod checkpoint;
 mod failure;
 mod handles;
 mod overlay;
+mod record;
 mod repair;
 mod snapshot;
 
@@ -239,10 +240,9 @@ fn apply_to(transaction: &WriteTransaction, name: &str, changes: &KeyspaceChange
     }
     for (key, value) in &changes.writes {
         match value {
-            Some(value) => table.insert(&**key, &**value),
-            None => table.remove(&**key),
+            Some(value) => record::insert(&mut table, key, value)?,
+            None => drop(table.remove(&**key).map_err(failed)?),
         }
-        .map_err(failed)?;
     }
     Ok(())
 }

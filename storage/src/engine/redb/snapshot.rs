@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::Definition;
 use super::failure::{failed, guarded};
 use super::handles::Handles;
+use super::record::verified;
 use crate::engine::shared::{bounds, fill_page};
 use crate::engine::{Page, PageLimit, Snapshot};
 use crate::error::{Error, Result};
@@ -45,8 +46,8 @@ impl Snapshot for RedbSnapshot {
     fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Bytes>> {
         guarded(|| {
             let Some(table) = self.table(keyspace)? else { return Ok(None) };
-            let value = table.get(key).map_err(failed)?;
-            Ok(value.map(|value| Bytes::copy_from_slice(value.value())))
+            let Some(stored) = table.get(key).map_err(failed)? else { return Ok(None) };
+            Ok(Some(Bytes::copy_from_slice(verified(key, stored.value())?)))
         })
     }
 
@@ -67,9 +68,10 @@ impl Snapshot for RedbSnapshot {
                 .range::<&[u8]>(bounds(&range.start, range.end.as_ref()))
                 .map_err(failed)?
                 .map(|entry| {
-                    let (key, value) = entry.map_err(failed)?;
+                    let (key, stored) = entry.map_err(failed)?;
                     order.check(key.value())?;
-                    Ok((Bytes::copy_from_slice(key.value()), Bytes::copy_from_slice(value.value())))
+                    let value = verified(key.value(), stored.value())?;
+                    Ok((Bytes::copy_from_slice(key.value()), Bytes::copy_from_slice(value)))
                 });
             if reverse { fill_page(entries.rev(), limit) } else { fill_page(entries, limit) }
         })

@@ -45,18 +45,18 @@ pub(in crate::engine) fn check(dir: &Path, findings: &mut Findings) -> Result<()
     if log_end::logs(&path)?.is_empty() {
         options = tuning::without_logs(&options)?;
     }
-    if let Some(gap) = log_gap::before_a_write(&path)? {
+    if let Some(gap) = log_gap::before_a_write(dir, &path)? {
         findings.damage(gap.log.clone(), None, gap.to_string());
     }
     if let Err(Error::Corrupted(cause)) = manifest::check(dir, &path) {
         findings.damage(manifest::current(&path).unwrap_or(path), None, cause);
         return Ok(());
     }
-    let (db, mut names) = match open(&path, &mut options) {
+    let (db, mut names) = match open(dir, &path, &mut options) {
         Ok(Opened { db, names, torn: None }) => (db, names),
         Ok(Opened { db, names, torn: Some(torn) }) => {
             findings.note(format!(
-                "the log ends in a record that is not whole, and opening leaves it out: right if a \
+                "the log ends in a write that is not whole, and opening leaves it out: right if a \
                  crash cut it off, damage if not ({torn})"
             ));
             (db, names)
@@ -91,7 +91,7 @@ struct Opened {
     torn: Option<RocksError>,
 }
 
-fn open(path: &Path, options: &mut Options) -> Result<Opened, (Step, RocksError)> {
+fn open(dir: &Path, path: &Path, options: &mut Options) -> Result<Opened, (Step, RocksError)> {
     let names = Db::list_cf(options, path).map_err(|error| (Step::Manifest, error))?;
     let open = |options: &Options| {
         let descriptors =
@@ -105,8 +105,17 @@ fn open(path: &Path, options: &mut Options) -> Result<Opened, (Step, RocksError)
         Ok(db) => return Ok(Opened { db, names, torn: None }),
         Err((_, error)) => error,
     };
+    // As opening a store goes about it; a log that cannot be read is damage.
+    if log_end::is_closed(dir, path).unwrap_or(true) {
+        return Err((Step::Data, strict));
+    }
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
-    let db = open(options)?;
+    let db = match open(options) {
+        Err(_) if log_end::is_last_write_torn(dir, path).unwrap_or(false) => {
+            open(&tuning::cut_at_damage(options))?
+        }
+        opened => opened?,
+    };
     Ok(Opened { db, names, torn: Some(strict) })
 }
 

@@ -8,6 +8,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::note;
 use crate::error::Result;
 
 /// The log is a sequence of such blocks, in bytes. No record crosses from one to the next: a write that
@@ -31,27 +32,52 @@ pub(super) enum Part {
     Other,
 }
 
-/// Whether the logs in `dir` are damaged, but in their last write alone.
+/// The number and length of the newest log when the database was closed, with everything in it synced.
+const NOTE: &str = "log-closed";
+
+/// Notes in `dir` that the database at `path` is closed and its logs are synced.
+pub(super) fn note_closed(dir: &Path, path: &Path) -> Result<()> {
+    if let Some((number, log)) = logs(path)?.pop() {
+        note::write(dir, NOTE, (number, std::fs::metadata(log)?.len()));
+    }
+    Ok(())
+}
+
+/// Whether the logs of the database at `path` are damaged, but in their last write alone, and it was not
+/// closed since that was made: see [`note_closed`].
 ///
 /// # Errors
 /// When a log cannot be read.
-pub(super) fn is_last_write_torn(dir: &Path) -> Result<bool> {
+pub(super) fn is_last_write_torn(dir: &Path, path: &Path) -> Result<bool> {
+    if is_closed(dir, path)? {
+        return Ok(false);
+    }
     let mut scan = Scan::default();
-    for path in logs(dir)? {
-        if !scan.read(&std::fs::read(path)?) {
+    for (_, log) in logs(path)? {
+        if !scan.read(&std::fs::read(log)?) {
             return Ok(false);
         }
     }
     Ok(scan.is_damaged)
 }
 
-/// The logs in `dir`, in the order in which they were written.
+/// Whether the database at `path` was closed, and not opened since.
 ///
 /// # Errors
-/// When `dir` cannot be read.
-pub(super) fn logs(dir: &Path) -> Result<Vec<PathBuf>> {
+/// When the directory cannot be read.
+pub(super) fn is_closed(dir: &Path, path: &Path) -> Result<bool> {
+    // Each opening begins a log.
+    let closed = note::read(dir, NOTE).map(|(number, _)| number);
+    Ok(logs(path)?.last().is_some_and(|(newest, _)| closed >= Some(*newest)))
+}
+
+/// The logs in `path` by number, which is the order in which they were written.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub(super) fn logs(path: &Path) -> Result<Vec<(u64, PathBuf)>> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
+    for entry in std::fs::read_dir(path)? {
         let path = entry?.path();
         let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
         if let Some(number) = number.filter(|_| path.extension().is_some_and(|e| e == "log")) {
@@ -59,7 +85,7 @@ pub(super) fn logs(dir: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     found.sort();
-    Ok(found.into_iter().map(|(_, path)| path).collect())
+    Ok(found)
 }
 
 #[derive(Default)]

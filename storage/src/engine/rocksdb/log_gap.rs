@@ -37,22 +37,22 @@ impl fmt::Display for Gap {
     }
 }
 
-/// A gap in the logs in `dir` with a later write behind it: damage, where every write was fsynced before the
-/// next began.
+/// A gap in the logs of the database at `path` with a later write behind it: damage, where every write was
+/// fsynced before the next began.
 ///
 /// # Errors
 /// When a log cannot be read.
-pub(super) fn before_a_write(dir: &Path) -> Result<Option<Gap>> {
-    let gap = gaps(dir)?.into_iter().next();
-    Ok(if gap.is_some() && log_end::is_last_write_torn(dir)? { None } else { gap })
+pub(super) fn before_a_write(dir: &Path, path: &Path) -> Result<Option<Gap>> {
+    let gap = gaps(path)?.into_iter().next();
+    Ok(if gap.is_some() && log_end::is_last_write_torn(dir, path)? { None } else { gap })
 }
 
-/// Has RocksDB end at the gaps in the logs in `dir`, as at damage. (In the logs, for there is no setting.)
+/// Has RocksDB end at the gaps in the logs in `path`, as at damage. (In the logs, for there is no setting.)
 ///
 /// # Errors
 /// When a log cannot be read or written.
-pub(super) fn end_there(dir: &Path) -> Result<()> {
-    for gap in gaps(dir)? {
+pub(super) fn end_there(path: &Path) -> Result<()> {
+    for gap in gaps(path)? {
         tracing::warn!("{gap}, as by a power loss; what is behind it is left out");
         let mut log = OpenOptions::new().write(true).open(gap.log)?;
         log.seek(SeekFrom::Start(gap.at))?;
@@ -61,10 +61,10 @@ pub(super) fn end_there(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The first of each log in `dir`.
-fn gaps(dir: &Path) -> Result<Vec<Gap>> {
+/// The first of each log in `path`.
+fn gaps(path: &Path) -> Result<Vec<Gap>> {
     let mut found = Vec::new();
-    for log in log_end::logs(dir)? {
+    for (_, log) in log_end::logs(path)? {
         found.extend(find(&log)?.map(|at| Gap { log, at }));
     }
     Ok(found)

@@ -8,10 +8,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::note;
 use crate::error::{Error, Result};
 
-/// Beside RocksDB's directory, where RocksDB does not clean up: number and length, twice over, so that a
-/// note that was torn or damaged is told from a manifest that was.
+/// Its number and length.
 const NOTE: &str = "manifest-noted";
 
 /// The manifest of the database at `path`, by its file `CURRENT`.
@@ -20,21 +20,17 @@ pub(super) fn current(path: &Path) -> Option<PathBuf> {
     Some(path.join(number_of(name.trim_end()).map(|_| name.trim_end())?))
 }
 
-/// Notes how long the manifest of the database at `path` is, in `dir`. Without a note less damage is
-/// found, and that is all.
+/// Notes how long the manifest of the database at `path` is, in `dir`.
 pub(super) fn note(dir: &Path, path: &Path) {
-    if let Some((number, len)) = state(path) {
-        let line = format!("{number} {len}\n");
-        if let Err(error) = fs::write(dir.join(NOTE), line.repeat(2)) {
-            tracing::warn!(%error, "the manifest's length could not be noted");
-        }
+    if let Some(state) = state(path) {
+        note::write(dir, NOTE, state);
     }
 }
 
 /// # Errors
 /// [`Error::Corrupted`] if the manifest of the database at `path` is not what was noted in `dir`.
 pub(super) fn check(dir: &Path, path: &Path) -> Result<()> {
-    let (Some(noted), Some(found)) = (noted(dir), state(path)) else { return Ok(()) };
+    let (Some(noted), Some(found)) = (note::read(dir, NOTE), state(path)) else { return Ok(()) };
     // Numbers first: a manifest that has replaced another is shorter.
     if found >= noted {
         return Ok(());
@@ -47,14 +43,6 @@ pub(super) fn check(dir: &Path, path: &Path) -> Result<()> {
         noted.0,
         noted.1
     )))
-}
-
-fn noted(dir: &Path) -> Option<(u64, u64)> {
-    let text = fs::read_to_string(dir.join(NOTE)).ok()?;
-    let (once, again) = text.split_at_checked(text.len() / 2)?;
-    let (number, len) = once.strip_suffix('\n')?.split_once(' ')?;
-    let noted = (number.parse().ok()?, len.parse().ok()?);
-    (once == again).then_some(noted)
 }
 
 fn state(path: &Path) -> Option<(u64, u64)> {

@@ -28,6 +28,7 @@ mod families;
 mod log_end;
 mod log_gap;
 mod manifest;
+mod note;
 mod range_delete;
 mod snapshot;
 mod stall;
@@ -93,7 +94,7 @@ impl Rocksdb {
         if exists {
             if !strict_log {
                 log_gap::end_there(&path)?;
-            } else if let Some(gap) = log_gap::before_a_write(&path)? {
+            } else if let Some(gap) = log_gap::before_a_write(dir, &path)? {
                 return Err(Error::corrupted(gap.to_string()));
             }
             if log_end::logs(&path)?.is_empty() {
@@ -102,7 +103,9 @@ impl Rocksdb {
             }
         }
         let db = match open(&options) {
-            Err(Error::Corrupted(why)) if strict_log && log_end::is_last_write_torn(&path)? => {
+            Err(Error::Corrupted(why))
+                if strict_log && log_end::is_last_write_torn(dir, &path)? =>
+            {
                 tracing::warn!(
                     path = %path.display(),
                     %why,
@@ -240,8 +243,9 @@ impl Engine for Rocksdb {
             return Ok(false);
         }
         self.sync()?;
-        self.publish_families(existing);
         self.family_changes.make(|| self.db.drop_cf(&name)).map_err(failed)?;
+        // Not before, or readers would see it gone, and a crash bring it back.
+        self.publish_families(existing);
         Ok(true)
     }
 
@@ -267,6 +271,9 @@ impl Engine for Rocksdb {
         self.db.cancel_all_background_work(true);
         if let Some(dir) = self.path.parent() {
             manifest::note(dir, &self.path);
+            if synced.is_ok() {
+                log_end::note_closed(dir, &self.path)?;
+            }
         }
         synced
     }

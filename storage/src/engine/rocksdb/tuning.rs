@@ -60,8 +60,8 @@ pub(super) fn without_logs(options: &Options) -> Result<Options> {
 }
 
 /// Whether each log notes how the one before it ended. If that one has lost its end, or is missing, RocksDB
-/// takes it for damage at that place: else the writes of the later log would be replayed without those that came before
-/// them. (The binding has no setter for it.)
+/// takes it for damage at that place: else the writes of the later log would be replayed without those that
+/// came before them. (The binding has no setter for it.)
 fn chained_logs(options: &mut Options, are_chained: bool) -> Result<Options> {
     let setting = format!("track_and_verify_wals={are_chained}");
     options.get_options_from_string(setting).map_err(Error::engine)

@@ -151,8 +151,9 @@ fn damage_in_the_last_write_but_one_is_an_error_when_strict() {
     }
 }
 
-/// A directory as a power loss leaves it while the log is switched: two logs, and a manifest that does not yet know
-/// of the first one's end. With it the length of the first after each of its writes, and how many writes both have.
+/// A directory as a power loss leaves it while the log is switched: two logs, and a manifest that does not
+/// yet know of the first one's end. With it the length of the first after each of its writes, and how many
+/// writes both have.
 fn two_logs(f: &Fixture) -> (TempDir, Vec<usize>, usize) {
     let (ks, kept_back) = (f.keyspace("a"), f.keyspace("b"));
     // Keeps the first log when the rest of what is in it has been flushed.
@@ -182,8 +183,8 @@ fn two_logs(f: &Fixture) -> (TempDir, Vec<usize>, usize) {
     (dir, lens, writes)
 }
 
-/// What there is of a database whose data is in its logs alone, but for these. (Files that it no longer needs may go
-/// meanwhile.)
+/// What there is of a database whose data is in its logs alone, but for these. (Files that it no longer
+/// needs may go meanwhile.)
 fn copy_of_manifest(from: &Path) -> TempDir {
     let (from, into) = (from.join("data.rocksdb"), tempfile::tempdir().unwrap());
     fs::create_dir(into.path().join("data.rocksdb")).unwrap();

@@ -135,8 +135,7 @@ impl Power {
         let setup = self.setups[self.rng.below(self.setups.len() as u64) as usize];
         let kind = match self.rng.below(10) {
             0..6 => Kind::Writing,
-            6 | 7 if !self.may_have_a_hole_beside_checkpoints() => Kind::Checkpoints,
-            6 | 7 => Kind::Writing,
+            6 | 7 => Kind::Checkpoints,
             _ => Kind::Closing,
         };
         let changes_max = match kind {
@@ -257,14 +256,6 @@ impl Power {
             found => found,
         };
         found.unwrap()
-    }
-
-    /// A checkpoint begins a new log. If the end of the one before it was not synced and is lost, and the
-    /// new one survives, RocksDB may replay it behind the gap, and what is lost is no suffix: seen once in 266
-    /// rounds with and without checkpoints. (`track_and_verify_wals` is to find such gaps; it is experimental, and the store does
-    /// not set it.)
-    fn may_have_a_hole_beside_checkpoints(&self) -> bool {
-        self.case.engine.name() == "rocksdb" && self.case.durability != Durability::Always
     }
 
     fn may_be_refused(&self) -> bool {

@@ -10,7 +10,7 @@ use ::rocksdb::{
 
 use super::failure::{Step, damaged_file, is_missing, suspect};
 use super::families::Family;
-use super::{DEFAULT_FAMILY, DIR, Db, holds_database, log_end, manifest, tuning};
+use super::{DEFAULT_FAMILY, DIR, Db, holds_database, log_end, log_gap, manifest, tuning};
 use crate::engine::EngineOptions;
 use crate::engine::check::Findings;
 use crate::error::{Error, Result};
@@ -41,7 +41,13 @@ pub(in crate::engine) fn check(dir: &Path, findings: &mut Findings) -> Result<()
         Err(error) => return Err(error),
     }
     let cache = Cache::new_lru_cache(CACHE_BYTES);
-    let mut options = tuning::options(&EngineOptions::default(), &cache);
+    let mut options = tuning::options(&EngineOptions::default(), &cache)?;
+    if log_end::logs(&path)?.is_empty() {
+        options = tuning::without_logs(&options)?;
+    }
+    if let Some(gap) = log_gap::before_a_write(dir, &path)? {
+        findings.damage(gap.log.clone(), None, gap.to_string());
+    }
     if let Err(Error::Corrupted(cause)) = manifest::check(dir, &path) {
         findings.damage(manifest::current(&path).unwrap_or(path), None, cause);
         return Ok(());

@@ -13,17 +13,17 @@ use crate::error::Result;
 
 /// The log is a sequence of such blocks, in bytes. No record crosses from one to the next: a write that
 /// does is cut into records.
-const BLOCK_BYTES: usize = 32 << 10;
+pub(super) const BLOCK_BYTES: usize = 32 << 10;
 
 /// Checksum (4), length (2) and type (1) of a record, in bytes.
-const HEADER_BYTES: usize = 7;
+pub(super) const HEADER_BYTES: usize = 7;
 
 /// Added to checksums, so that a checksum of data that has checksums in it is not special.
 const MASK: u32 = 0xa282_ead8;
 
 /// What part of a write a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     Whole,
     First,
     Middle,
@@ -71,8 +71,11 @@ pub(super) fn is_closed(dir: &Path, path: &Path) -> Result<bool> {
     Ok(logs(path)?.last().is_some_and(|(newest, _)| closed >= Some(*newest)))
 }
 
-/// By number, which is the order in which they were written.
-fn logs(path: &Path) -> Result<Vec<(u64, PathBuf)>> {
+/// The logs in `path` by number, which is the order in which they were written.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub(super) fn logs(path: &Path) -> Result<Vec<(u64, PathBuf)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(path)? {
         let path = entry?.path();
@@ -132,7 +135,7 @@ impl Scan {
 }
 
 /// The record at the beginning of `block`, if there is a whole one, and what follows it.
-fn record(block: &[u8]) -> Option<(Part, &[u8])> {
+pub(super) fn record(block: &[u8]) -> Option<(Part, &[u8])> {
     let (checksum, rest) = block.split_first_chunk::<4>()?;
     let (len, checked) = rest.split_first_chunk::<2>()?;
     let part = match checked.first()? {

@@ -26,6 +26,7 @@ mod checkpoint;
 mod failure;
 mod families;
 mod log_end;
+mod log_gap;
 mod manifest;
 mod note;
 mod range_delete;
@@ -76,7 +77,7 @@ impl Rocksdb {
         }
         let cache = Cache::new_lru_cache(options.cache_bytes);
         let strict_log = options.strict_log;
-        let options = tuning::options(options, &cache);
+        let options = tuning::options(options, &cache)?;
         let mut existing = if exists {
             manifest::check(dir, &path)?;
             Db::list_cf(&options, &path)
@@ -90,6 +91,17 @@ impl Rocksdb {
             Db::open_cf_descriptors(db_options, &path, descriptors)
                 .map_err(|error| open_failed(error, dir, &path, Step::Data))
         };
+        if exists {
+            if !strict_log {
+                log_gap::end_there(&path)?;
+            } else if let Some(gap) = log_gap::before_a_write(dir, &path)? {
+                return Err(Error::corrupted(gap.to_string()));
+            }
+            if log_end::logs(&path)?.is_empty() {
+                // Makes a log.
+                drop(open(&tuning::without_logs(&options)?)?);
+            }
+        }
         let db = match open(&options) {
             Err(Error::Corrupted(why))
                 if strict_log && log_end::is_last_write_torn(dir, &path)? =>

@@ -10,6 +10,7 @@ use ::rocksdb::{
 };
 
 use crate::engine::EngineOptions;
+use crate::error::{Error, Result};
 
 /// A data block before compression, in bytes: larger than the default 4 KiB, because it compresses
 /// better and needs fewer index entries; the hash index keeps point reads in it cheap.
@@ -34,8 +35,11 @@ const INFO_LOG_BYTES_MAX: usize = 1 << 20;
 const WRITE_BUFFER_BYTES_MIN: usize = 1 << 20;
 
 /// For the database and for each of its column families.
-pub(super) fn options(engine: &EngineOptions, cache: &Cache) -> Options {
-    let mut options = Options::default();
+///
+/// # Errors
+/// When RocksDB does not know a setting.
+pub(super) fn options(engine: &EngineOptions, cache: &Cache) -> Result<Options> {
+    let mut options = chained_logs(&mut Options::default(), true)?;
     options.create_if_missing(true);
     options.set_paranoid_checks(true);
     options.set_max_open_files(i32::try_from(engine.open_files_max).unwrap_or(i32::MAX));
@@ -43,7 +47,24 @@ pub(super) fn options(engine: &EngineOptions, cache: &Cache) -> Options {
     set_memory(&mut options, engine);
     set_tables(&mut options, cache);
     set_background(&mut options);
-    options
+    Ok(options)
+}
+
+/// `options` for a database with no log at all, which RocksDB takes for damage where logs are chained. A
+/// checkpoint may have none, and a first opening that was cut off has none.
+///
+/// # Errors
+/// As of [`options`].
+pub(super) fn without_logs(options: &Options) -> Result<Options> {
+    chained_logs(&mut options.clone(), false)
+}
+
+/// Whether each log notes how the one before it ended. If that one has lost its end, or is missing, RocksDB
+/// takes it for damage at that place: else the writes of the later log would be replayed without those that
+/// came before them. (The binding has no setter for it.)
+fn chained_logs(options: &mut Options, are_chained: bool) -> Result<Options> {
+    let setting = format!("track_and_verify_wals={are_chained}");
+    options.get_options_from_string(setting).map_err(Error::engine)
 }
 
 /// Which damage in the log ends the opening with an error.

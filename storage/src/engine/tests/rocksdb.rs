@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
+use crate::engine::check::Findings;
 use crate::error::{Error, Result};
 
 const RECORDS: usize = 50;
@@ -147,6 +148,159 @@ fn damage_in_the_last_write_but_one_is_an_error_when_strict() {
         });
         let error = reopened(dir.path(), &names, true).unwrap_err();
         assert!(matches!(error, Error::Corrupted(_)), "{error:?}");
+    }
+}
+
+/// A directory as a power loss leaves it while the log is switched: two logs, and a manifest that does not
+/// yet know of the first one's end. With it the length of the first after each of its writes, and how many
+/// writes both have.
+fn two_logs(f: &Fixture) -> (TempDir, Vec<usize>, usize) {
+    let (ks, kept_back) = (f.keyspace("a"), f.keyspace("b"));
+    // Keeps the first log when the rest of what is in it has been flushed.
+    f.apply([change(ks), change(kept_back).put("k", "v")]);
+    let dir = copy_of_manifest(f.dir.path());
+    let first = log(f.dir.path());
+    let is_first = |path: &PathBuf| *path == first;
+    let (mut lens, mut writes) = (Vec::new(), 0);
+    let mut write = || {
+        f.apply_with([change(ks).put(numbered(writes), vec![b'v'; 100_000])], false);
+        writes += 1;
+        fs::metadata(&first).unwrap().len() as usize
+    };
+    loop {
+        let len = write();
+        if lens.last() == Some(&len) {
+            break;
+        }
+        lens.push(len);
+    }
+    write();
+    let logs = files(f.dir.path(), "log");
+    assert_eq!((logs.len(), logs.iter().position(is_first)), (2, Some(0)));
+    for log in logs {
+        fs::copy(&log, dir.path().join("data.rocksdb").join(log.file_name().unwrap())).unwrap();
+    }
+    (dir, lens, writes)
+}
+
+/// What there is of a database whose data is in its logs alone, but for these. (Files that it no longer
+/// needs may go meanwhile.)
+fn copy_of_manifest(from: &Path) -> TempDir {
+    let (from, into) = (from.join("data.rocksdb"), tempfile::tempdir().unwrap());
+    fs::create_dir(into.path().join("data.rocksdb")).unwrap();
+    let current = fs::read_to_string(from.join("CURRENT")).unwrap();
+    for name in ["CURRENT", current.trim_end()] {
+        fs::copy(from.join(name), into.path().join("data.rocksdb").join(name)).unwrap();
+    }
+    into
+}
+
+/// Cuts the end of the first of two logs off, of which `f` makes the second.
+fn assert_no_gap(f: &Fixture) {
+    let (dir, lens, writes) = two_logs(f);
+    let opened = |strict_log, damage_first: &dyn Fn(&Path)| {
+        let dir = copy_as_after_a_kill(dir.path());
+        damage_first(&files(dir.path(), "log")[0]);
+        reopened(dir.path(), &f.names, strict_log)
+    };
+    let whole = |_: &Path| {};
+    assert_eq!(opened(false, &whole).unwrap(), writes);
+    assert_eq!(opened(true, &whole).unwrap(), writes);
+    for kept in [1, lens.len() / 2, lens.len() - 1] {
+        // Between two writes, so that neither log is damaged by itself.
+        let cut = |first: &Path| damage(first, |bytes| bytes.truncate(lens[kept - 1]));
+        assert_eq!(opened(false, &cut).unwrap(), kept);
+        let error = opened(true, &cut).unwrap_err();
+        assert!(matches!(error, Error::Corrupted(_)), "{error:?}");
+    }
+    let remove = |first: &Path| fs::remove_file(first).unwrap();
+    assert_eq!(opened(false, &remove).unwrap(), 0);
+    let error = opened(true, &remove).unwrap_err();
+    assert!(matches!(error, Error::Corrupted(_)), "{error:?}");
+
+    assert!(is_sound(dir.path()));
+    damage(&files(dir.path(), "log")[0], |bytes| bytes.truncate(lens[0]));
+    assert!(!is_sound(dir.path()));
+}
+
+/// Whether a check finds no damage.
+fn is_sound(dir: &Path) -> bool {
+    let mut findings = Findings::new(EngineKind::Rocksdb);
+    EngineKind::Rocksdb.check(dir, &mut findings).unwrap();
+    findings.report.is_sound()
+}
+
+/// A power loss may take the unsynced end of a log and leave the log after it.
+#[test]
+fn a_log_behind_one_that_lost_its_end_is_left_out() {
+    assert_no_gap(&Fixture::new(EngineKind::Rocksdb));
+}
+
+/// As after a first opening that was cut off, or a power loss that takes the log's name.
+#[test]
+fn a_database_without_a_log_opens_and_its_next_logs_have_no_gap() {
+    let mut f = Fixture::new(EngineKind::Rocksdb);
+    f.reopen();
+    drop(f.engine.take());
+    fs::remove_file(log(f.dir.path())).unwrap();
+    assert!(files(f.dir.path(), "log").is_empty());
+    assert!(is_sound(f.dir.path()));
+    f.engine = Some(open(EngineKind::Rocksdb, f.dir.path(), &f.names));
+    assert_no_gap(&f);
+}
+
+/// What was left out does not come back, and what is written from then on is kept.
+#[test]
+fn a_store_goes_on_behind_a_log_that_was_left_out() {
+    let f = Fixture::new(EngineKind::Rocksdb);
+    let (dir, lens, _) = two_logs(&f);
+    damage(&files(dir.path(), "log")[0], |bytes| bytes.truncate(lens[0]));
+    let open = |dir: &Path, strict_log| {
+        let options = EngineOptions { strict_log, ..options() };
+        EngineKind::Rocksdb.open(dir, &options, Arc::clone(&f.names)).unwrap()
+    };
+    let engine = open(dir.path(), false);
+    let changes = Changes { keyspaces: vec![change(f.keyspace("a")).put("later", "v")] };
+    engine.apply(&changes, true).unwrap();
+    drop(engine);
+    for strict_log in [true, false, true] {
+        assert_eq!(reopened(dir.path(), &f.names, strict_log).unwrap(), 2);
+    }
+}
+
+/// A power loss may leave space in the middle of the unsynced end that was never written.
+#[test]
+fn zeros_within_the_log_are_an_error_when_strict_and_a_cut_when_not() {
+    let f = Fixture::new(EngineKind::Rocksdb);
+    let ks = f.keyspace("a");
+    // As many bytes in the log as divide a block, so that each block begins with a write.
+    for number in 0..100 {
+        f.apply([change(ks).put(numbered(number), vec![b'v'; 995])]);
+    }
+    let len = fs::metadata(log(f.dir.path())).unwrap().len() as usize;
+    assert_eq!(len, 100 << 10);
+    // With whole blocks behind it, and in the last one.
+    for (kept, zeros) in [(40, 7), (40, 4096), (40, 40_000), (64, 512), (97, 512)] {
+        for strict_log in [false, true] {
+            let dir = copy_as_after_a_kill(f.dir.path());
+            let from = kept << 10;
+            damage(&log(dir.path()), |bytes| bytes[from..][..zeros].fill(0));
+            assert!(!is_sound(dir.path()));
+            let opened = reopened(dir.path(), &f.names, strict_log);
+            if strict_log {
+                assert!(matches!(opened, Err(Error::Corrupted(_))), "{opened:?}");
+            } else {
+                assert_eq!(opened.unwrap(), kept);
+            }
+        }
+    }
+
+    // In the last write alone.
+    f.apply([change(ks).put("last", vec![b'v'; 100_000])]);
+    for strict_log in [false, true] {
+        let dir = copy_as_after_a_kill(f.dir.path());
+        damage(&log(dir.path()), |bytes| bytes[len..][..512].fill(0));
+        assert_eq!(reopened(dir.path(), &f.names, strict_log).unwrap(), 100);
     }
 }
 

@@ -80,6 +80,7 @@ pub struct Power {
     unsynced_lost: u64,
     checkpoints: u64,
     refused: u64,
+    manifests_torn: u64,
 }
 
 pub fn variable(name: &str) -> Option<u64> {
@@ -106,6 +107,7 @@ impl Power {
             unsynced_lost: 0,
             checkpoints: 0,
             refused: 0,
+            manifests_torn: 0,
         }
     }
 
@@ -114,7 +116,7 @@ impl Power {
         let repair = if quick_repair { ", quick repair" } else { "" };
         format!(
             "power loss: {}, {durability:?}{repair}: {} rounds, {} cuts, {} acknowledged, {} not synced \
-             and lost, 0 others lost, {} checkpoints found, {} refused to open",
+             and lost, 0 others lost, {} checkpoints found, {} refused to open, {} by a torn manifest",
             engine.name(),
             self.rounds,
             self.cuts,
@@ -122,15 +124,14 @@ impl Power {
             self.unsynced_lost,
             self.checkpoints,
             self.refused,
+            self.manifests_torn,
         )
     }
 
     pub fn round(&mut self) {
         let _alone = ROUND.lock().unwrap_or_else(PoisonError::into_inner);
         if self.rounds.is_multiple_of(ROUNDS_PER_DISK) {
-            self.seed = self.seed.wrapping_add(self.rounds);
-            self.disk = Disk::new(self.rng.below(u64::MAX));
-            self.writers = Writers::new(self.seed);
+            self.begin_anew();
         }
         let setup = self.setups[self.rng.below(self.setups.len() as u64) as usize];
         let kind = match self.rng.below(10) {
@@ -151,9 +152,17 @@ impl Power {
             println!("cut again after {changes} changes");
             self.cut_power_in_recovery(setup, changes);
         }
-        let found = self.read_back(setup);
-        self.compare(&told, found);
+        match self.read_back(setup) {
+            Some(found) => self.compare(&told, found),
+            None => self.begin_anew(),
+        }
         self.rounds += 1;
+    }
+
+    fn begin_anew(&mut self) {
+        self.seed = self.seed.wrapping_add(self.rounds);
+        self.disk = Disk::new(self.rng.below(u64::MAX));
+        self.writers = Writers::new(self.seed);
     }
 
     fn compare(&mut self, told: &Told, found: State) {
@@ -213,7 +222,7 @@ impl Power {
         let told = run_child(&mount, &task, changes);
         if let Some(why) = &told.failed {
             assert!(
-                self.may_be_refused() && why.contains(DAMAGED),
+                self.may_be_refused() && why.contains(DAMAGED) || self.is_torn_manifest(why),
                 "it could not be opened: {why}"
             );
         }
@@ -232,14 +241,20 @@ impl Power {
         self.disk = disk.after_power_loss(seed);
     }
 
-    /// All that is in the store now. Where the disk's damage refuses opening, what the guarantees advise is done.
-    fn read_back(&mut self, setup: usize) -> State {
+    /// All that is in the store now. Where the disk's damage refuses opening, what the guarantees advise is done;
+    /// None where they know no remedy.
+    fn read_back(&mut self, setup: usize) -> Option<State> {
         let damaged = self.disk.clone();
         let mount = self.mount();
         let task = self.task(setup, &mount.path());
         let found = read(&task);
         self.disk = mount.unmount().unwrap();
         let found = match found {
+            Err(error @ Error::Corrupted(_)) if self.is_torn_manifest(&error.to_string()) => {
+                println!("refused for good: {error}");
+                self.manifests_torn += 1;
+                return None;
+            }
             Err(error @ Error::Corrupted(_)) if self.may_be_refused() => {
                 println!("refused: {error}");
                 self.refused += 1;
@@ -255,7 +270,12 @@ impl Power {
             }
             found => found,
         };
-        found.unwrap()
+        Some(found.unwrap())
+    }
+
+    /// A record that RocksDB was writing to its manifest, torn out of order: it takes that for damage.
+    fn is_torn_manifest(&self, why: &str) -> bool {
+        self.case.engine.name() == "rocksdb" && why.contains("MANIFEST") && why.contains(DAMAGED)
     }
 
     fn may_be_refused(&self) -> bool {

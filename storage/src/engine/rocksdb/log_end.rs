@@ -149,5 +149,12 @@ pub(super) fn record(block: &[u8]) -> Option<(Part, &[u8])> {
     };
     let (checked, rest) = checked.split_at_checked(1 + usize::from(u16::from_le_bytes(*len)))?;
     let masked = crc32c::crc32c(checked).rotate_right(15).wrapping_add(MASK);
+    let part = if checked.get(1..).is_some_and(is_empty_write) { Part::Other } else { part };
     (u32::from_le_bytes(*checksum) == masked).then_some((part, rest))
+}
+
+/// What RocksDB writes to a new log by itself, once it has left the torn end of the last one out: a
+/// sequence number (8 bytes) and no writes (4). The store never does.
+fn is_empty_write(write: &[u8]) -> bool {
+    write.len() == 12 && write.ends_with(&[0; 4])
 }

@@ -135,6 +135,29 @@ fn damage_in_the_last_write_is_a_cut() {
     }
 }
 
+/// A recovery that left a torn write out and was itself cut off has begun a log, with an empty write of
+/// RocksDB's own in it, and not yet said that the old one is done with.
+#[test]
+fn a_recovery_cut_off_behind_a_torn_write_is_done_again() {
+    let (dir, names) = killed();
+    let torn = log(dir.path());
+    let bytes = fs::read(&torn).unwrap();
+    damage(&torn, |bytes| {
+        let at = bytes.len() - 500;
+        bytes[at] ^= 1;
+    });
+    // The header of the first record, for a write of 12 bytes: sequence number and no writes.
+    let mut record = vec![1_u8];
+    record.extend(&bytes[7..15]);
+    record.extend([0; 4]);
+    let sum = crc32c::crc32c(&record).rotate_right(15).wrapping_add(0xa282_ead8);
+    let header = [&sum.to_le_bytes()[..], &12_u16.to_le_bytes()].concat();
+    let number: u64 = torn.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    let next = torn.with_file_name(format!("{:06}.log", number + 1));
+    fs::write(next, [header, record].concat()).unwrap();
+    assert_eq!(reopened(dir.path(), &names, true).unwrap(), RECORDS - 1);
+}
+
 /// Which was fsynced before the one after it began.
 #[test]
 fn damage_in_the_last_write_but_one_is_an_error_when_strict() {

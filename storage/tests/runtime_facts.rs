@@ -226,7 +226,10 @@ fn an_open_dropped_with_its_store_inside_closes_it() {
 /// With the engine held up, tasks go on: on one thread, this would never end otherwise.
 #[test]
 fn an_engine_that_stalls_holds_up_no_task() {
-    for_each(Setup::all(), |setup, options| async move {
+    let mut setups = Setup::all();
+    // There all lanes share one thread, which is the one that stalls.
+    setups.retain(|setup| !(setup.tight && matches!(setup.bridge, Bridge::Blocking)));
+    for_each(setups, |setup, options| async move {
         let control = Arc::new(Control::default());
         let store = Store::open(wrapped(options, setup.engine, &control)).await.unwrap();
         let ks = store.keyspace("a").unwrap();

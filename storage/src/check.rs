@@ -125,12 +125,18 @@ fn check_blocking(options: CheckOptions, abandoned: Arc<AtomicBool>) -> Result<C
     if let Some(what) = marker_damage {
         findings.damage(open.marker(), None, what);
     }
+    // Whoever opens it meanwhile is told so, and does not wait.
+    open.set_open();
     let data = open.data();
     if data.is_dir() {
         list_files(&data, &mut findings.report.files)?;
         // An engine may take what it finds in a damaged file for what cannot be.
         let looked = catch_unwind(AssertUnwindSafe(|| engine.check(&data, &mut findings)));
         match looked {
+            // What was found stands, though the rest could not be read.
+            Ok(Err(error)) if findings.report.damage_total > 0 => {
+                findings.damage(data, None, format!("the rest could not be read: {error}"));
+            }
             Ok(looked) => looked?,
             Err(payload) => {
                 let why = panic_message(payload.as_ref());

@@ -16,7 +16,7 @@ use crate::keyspace::KeyspaceNames;
 use crate::lane::Lane;
 use crate::lane::call::quietly;
 use crate::lane::queue::TakeLimit;
-use crate::lane::read::{ReadDrainer, ReadWork};
+use crate::lane::read::{OnShared, ReadDrainer, ReadWork};
 use crate::lane::write::{IntervalSync, WriteDrainer, WriteWork};
 use crate::options::{Durability, EngineChoice, Options};
 use crate::shared::Shared;
@@ -103,14 +103,15 @@ impl Core {
         let shared = Arc::new(Shared::new(engine, names, id, sizes, durability, cache));
         let take = |operations| TakeLimit { operations, bytes: BYTES_PER_DRAIN_MAX };
         let ticker = Arc::new(Ticker::new());
-        let reads = |kind, drains_max, operations, on_backlog| {
+        let reads = |kind, drains_max, operations, on_backlog: Option<OnShared>| {
             let caches = kind == LaneKind::Read;
-            let drainer = Box::new(ReadDrainer::new(Arc::clone(&shared), caches, drains_max));
+            let on_shared = on_backlog.clone();
+            let drainer = Box::new(ReadDrainer::new(Arc::clone(&shared), caches, on_shared));
             let (take, bridge) = (take(operations), Arc::clone(&bridge));
             Lane::new(kind, drains_max, take, queue, bridge, drainer, on_backlog)
         };
         let watch = Arc::clone(&ticker);
-        let on_backlog: Box<dyn Fn() + Send + Sync> = Box::new(move || watch.watch());
+        let on_backlog: OnShared = Arc::new(move || watch.watch());
         let on_backlog = (bridge.read_threads > 1).then_some(on_backlog);
         let read = reads(LaneKind::Read, bridge.read_threads, READS_PER_DRAIN_MAX, on_backlog);
         let background = reads(LaneKind::Background, 1, 1, None);

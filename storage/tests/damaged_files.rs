@@ -77,6 +77,43 @@ fn a_manifest_that_lost_its_end_is_damage() {
     block_on(store.close()).unwrap();
 }
 
+/// A length that leads beyond the end is the end to RocksDB.
+#[test]
+#[cfg(feature = "rocksdb")]
+fn a_manifest_damaged_anywhere_is_damage() {
+    let dir = written(EngineKind::Rocksdb);
+    let manifest = file_of_rocksdb(dir.path(), |name| name.starts_with("MANIFEST"));
+    let sound = fs::read(&manifest).unwrap();
+    for at in (0..sound.len() - 1).step_by(3) {
+        let mut damaged = sound.clone();
+        damaged[at] ^= 0xff;
+        damaged[at + 1] ^= 0xff;
+        fs::write(&manifest, damaged).unwrap();
+        assert_named(dir.path(), EngineKind::Rocksdb, &manifest);
+    }
+}
+
+/// RocksDB takes it for one that was never written.
+#[test]
+#[cfg(feature = "rocksdb")]
+fn a_log_that_is_gone_or_cut_off_after_a_close_is_damage() {
+    let dir = written(EngineKind::Rocksdb);
+    let log = file_of_rocksdb(dir.path(), |name| name.ends_with(".log"));
+    let sound = fs::read(&log).unwrap();
+    for len in [None, Some(0), Some(sound.len() / 2), Some(sound.len() - 1)] {
+        match len {
+            None => fs::remove_file(&log).unwrap(),
+            Some(len) => fs::write(&log, &sound[..len]).unwrap(),
+        }
+        let refused = open(dir.path(), EngineKind::Rocksdb);
+        let Err(error @ Error::Corrupted(_)) = refused else { panic!("{refused:?}") };
+        assert!(error.to_string().contains(log.to_str().unwrap()), "{error}");
+        assert!(!block_on(check(CheckOptions::new(dir.path()))).unwrap().is_sound());
+    }
+    fs::write(&log, sound).unwrap();
+    block_on(open(dir.path(), EngineKind::Rocksdb).unwrap().close()).unwrap();
+}
+
 /// A note that was torn or damaged itself is no reason to refuse a sound manifest.
 #[test]
 #[cfg(feature = "rocksdb")]

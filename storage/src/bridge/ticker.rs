@@ -254,13 +254,13 @@ impl Shared {
         watch: &mut OnWatch,
     ) -> MutexGuard<'a, State> {
         drop(state);
-        let waiting = watch();
+        let waiting = watched(watch);
         let mut state = lock(&self.state);
         state.idle_looks = if waiting { 0 } else { state.idle_looks + 1 };
         if state.idle_looks > IDLE_LOOKS_MAX {
             self.watching.store(false, Ordering::SeqCst);
             drop(state);
-            let waiting = watch();
+            let waiting = watched(watch);
             state = lock(&self.state);
             state.idle_looks = 0;
             if !waiting && !self.watching.load(Ordering::SeqCst) {
@@ -271,6 +271,13 @@ impl Shared {
         state.next_look = Some(Instant::now() + STALL);
         state
     }
+}
+
+/// A look, which may drop what is a caller's own: its panic must not end the ticker. Then it looks again.
+fn watched(watch: &mut OnWatch) -> bool {
+    let mut waiting = true;
+    quietly(|| waiting = watch());
+    waiting
 }
 
 /// A deadline in the ticker; taken out when its call ends or is dropped.
@@ -298,6 +305,23 @@ mod tests {
             Err::<(), _>(Error::Bridge("dropped by the drain".into()))
         }));
         assert!(matches!(late, Err(Error::Deadline)), "{late:?}");
+        ticker.stop();
+    }
+
+    #[test]
+    fn a_look_that_panics_does_not_end_the_ticker() {
+        let ticker = Ticker::new();
+        let (looked, looks) = std::sync::mpsc::sync_channel(1);
+        let mut panics = true;
+        ticker.set_watch(Box::new(move || {
+            if std::mem::take(&mut panics) {
+                panic!("as a caller's destructor may");
+            }
+            let _ = looked.try_send(());
+            false
+        }));
+        ticker.watch();
+        looks.recv().unwrap();
         ticker.stop();
     }
 }

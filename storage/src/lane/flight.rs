@@ -20,6 +20,11 @@ use crate::keyspace::KeyspaceId;
 use crate::metrics::LaneMetrics;
 use crate::sync::{AtomicU64, Mutex, lock};
 
+/// A flight that has told nothing of its progress, as where an engine reads many keys at once, counts as stuck
+/// after so many looks that found it where it was: reading from a disk takes a while, and what is taken
+/// away is read again.
+const SILENT_LOOKS_MAX: u32 = 10;
+
 /// No get is being read yet, as far as the engine has said.
 const NONE_BEGUN: u64 = u64::MAX >> 1;
 
@@ -42,6 +47,8 @@ struct State {
     calls: VecDeque<Entry<ReadWork>>,
     /// How far it was when it was last looked at.
     seen: Option<(u64, usize)>,
+    /// How many looks in a row have found it so.
+    quiet_looks: u32,
     /// What has been taken away, and holds its permits itself again.
     taken_away: Held,
 }
@@ -119,6 +126,12 @@ impl Flight {
         let mut state = lock(&self.state);
         let now = (self.reading.load(Ordering::SeqCst), state.calls.len());
         if state.seen.replace(now) != Some(now) {
+            state.quiet_looks = 0;
+            return;
+        }
+        state.quiet_looks += 1;
+        let is_silent = now.0 == NONE_BEGUN && !state.waiting.is_empty();
+        if is_silent && state.quiet_looks < SILENT_LOOKS_MAX {
             return;
         }
         let mut stuck = Vec::new();
@@ -167,7 +180,10 @@ impl Board {
     pub(super) fn look(&self, put_back: &mut dyn FnMut(&mut Vec<Entry<ReadWork>>)) -> bool {
         let flights = lock(&self.0).clone();
         flights.iter().for_each(|flight| flight.look(put_back));
-        !flights.is_empty()
+        let any = !flights.is_empty();
+        // The last hold on callers' keys, if the drain has ended meanwhile.
+        quietly(|| drop(flights));
+        any
     }
 }
 

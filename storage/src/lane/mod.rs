@@ -139,8 +139,8 @@ pub(crate) struct Lane<W> {
     bytes_max: usize,
     bridge: Arc<RunningBridge>,
     drainer: Box<dyn Drainer<W>>,
-    /// Told when an operation waits behind others, in the queue or in a drain.
-    on_backlog: Option<Box<dyn Fn() + Send + Sync>>,
+    /// Told when an operation is queued behind drains that are all busy.
+    on_backlog: Option<Arc<dyn Fn() + Send + Sync>>,
     closed: AtomicBool,
     pub(crate) metrics: LaneMetrics,
 }
@@ -153,7 +153,7 @@ impl<W: Work> Lane<W> {
         limits: QueueLimits,
         bridge: Arc<RunningBridge>,
         drainer: Box<dyn Drainer<W>>,
-        on_backlog: Option<Box<dyn Fn() + Send + Sync>>,
+        on_backlog: Option<Arc<dyn Fn() + Send + Sync>>,
     ) -> Arc<Self> {
         let bytes_max = limits.bytes.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
@@ -311,7 +311,7 @@ impl<W: Work> Drain<W> {
             self.held = Held::by(&batch);
             lane.metrics.drains.add(1);
             // What was queued while a drain stayed had nobody told to watch it.
-            if batch.len() > 1 || lane.queue.len() > 0 {
+            if lane.queue.len() > 0 {
                 lane.have_watched();
             }
             let begun = Instant::now();

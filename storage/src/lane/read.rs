@@ -95,12 +95,15 @@ pub(crate) struct ReadDrainer {
     /// Whether what is read is kept in the record cache: a walk would push out what is read often.
     caches: bool,
     /// None where there is no other drain that could take over.
-    board: Option<Board>,
+    board: Option<(Board, OnShared)>,
 }
 
+/// Called when one operation could hold up others: from then on somebody must look.
+pub(crate) type OnShared = Arc<dyn Fn() + Send + Sync>;
+
 impl ReadDrainer {
-    pub(crate) fn new(shared: Arc<Shared>, caches: bool, drains_max: usize) -> Self {
-        Self { shared, caches, board: (drains_max > 1).then(Board::default) }
+    pub(crate) fn new(shared: Arc<Shared>, caches: bool, on_shared: Option<OnShared>) -> Self {
+        Self { shared, caches, board: on_shared.map(|on_shared| (Board::default(), on_shared)) }
     }
 }
 
@@ -116,7 +119,12 @@ impl Drainer<ReadWork> for ReadDrainer {
         let begun = Instant::now();
         let flight = Arc::new(Flight::of(batch, metrics));
         let board = board.as_ref().filter(|_| flight.is_shared());
-        let on_board = board.map(|board| board.enter(&flight, held));
+        let on_board = board.map(|(board, on_shared)| {
+            let on_board = board.enter(&flight, held);
+            // Not before, or the watch might rest just then, having found nothing.
+            on_shared();
+            on_board
+        });
         let mut ran = run_gets(&env, &flight);
         while begun.elapsed() < BUSY_MAX || ran == 0 {
             let Some(entry) = flight.next_call() else { break };
@@ -135,12 +143,13 @@ impl Drainer<ReadWork> for ReadDrainer {
         drop(on_board);
         // Releasing the snapshot is an engine call, whose panic must not cost what is left its run.
         quietly(|| drop(env));
+        quietly(|| drop(flight));
         let operations = u32::try_from(ran.max(1)).unwrap_or(u32::MAX);
         begun.elapsed() / operations > SLOW_MIN
     }
 
     fn rescue(&self, put_back: &mut dyn FnMut(&mut Vec<Entry<ReadWork>>)) -> bool {
-        self.board.as_ref().is_some_and(|board| board.look(put_back))
+        self.board.as_ref().is_some_and(|(board, _)| board.look(put_back))
     }
 }
 

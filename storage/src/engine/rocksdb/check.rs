@@ -52,6 +52,10 @@ pub(in crate::engine) fn check(dir: &Path, findings: &mut Findings) -> Result<()
         findings.damage(manifest::current(&path).unwrap_or(path), None, cause);
         return Ok(());
     }
+    if let Err(Error::Corrupted(cause)) = log_end::check(dir, &path) {
+        findings.damage(path, None, cause);
+        return Ok(());
+    }
     let (db, mut names) = match open(dir, &path, &mut options) {
         Ok(Opened { db, names, torn: None }) => (db, names),
         Ok(Opened { db, names, torn: Some(torn) }) => {

@@ -6,10 +6,13 @@
 //!
 //! The format: <https://github.com/facebook/rocksdb/wiki/Write-Ahead-Log-File-Format>.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::note;
-use crate::error::Result;
+use crate::disk::sync_dir;
+use crate::error::{Error, Result};
 
 /// The log is a sequence of such blocks, in bytes. No record crosses from one to the next: a write that
 /// does is cut into records.
@@ -32,15 +35,53 @@ pub(super) enum Part {
     Other,
 }
 
-/// The number and length of the newest log when the database was closed, with everything in it synced.
-const NOTE: &str = "log-closed";
+/// The number of the newest log when the database was last opened, or when it was closed, and then its length.
+const NOTE: &str = "log-noted";
+
+/// Notes in `dir` that the database at `path` is open, with a log of its own.
+///
+/// # Errors
+/// When the directory cannot be read or fsynced.
+pub(super) fn note_open(dir: &Path, path: &Path) -> Result<()> {
+    // The log's name must not be lost before the note of it.
+    sync_dir(path)?;
+    if let Some((number, _)) = logs(path)?.pop() {
+        note::write(dir, NOTE, (number, 0));
+    }
+    Ok(())
+}
 
 /// Notes in `dir` that the database at `path` is closed and its logs are synced.
+///
+/// # Errors
+/// When the directory cannot be read.
 pub(super) fn note_closed(dir: &Path, path: &Path) -> Result<()> {
     if let Some((number, log)) = logs(path)?.pop() {
         note::write(dir, NOTE, (number, std::fs::metadata(log)?.len()));
     }
     Ok(())
+}
+
+/// # Errors
+/// [`Error::Corrupted`] if the newest log of the database at `path` is gone or has become shorter than it was
+/// when the database was closed. RocksDB would open without what was in it.
+pub(super) fn check(dir: &Path, path: &Path) -> Result<()> {
+    let Some((noted, len)) = note::read(dir, NOTE) else { return Ok(()) };
+    let log = path.join(format!("{noted:06}.log"));
+    match logs(path)?.pop() {
+        Some((newest, _)) if newest > noted => Ok(()),
+        Some((newest, _)) if newest == noted => {
+            let found = std::fs::metadata(&log)?.len();
+            if found >= len {
+                return Ok(());
+            }
+            Err(Error::corrupted(format!(
+                "{}: it has {found} bytes, and once had {len}",
+                log.display()
+            )))
+        }
+        _ => Err(Error::corrupted(format!("{} is missing", log.display()))),
+    }
 }
 
 /// Whether the logs of the database at `path` are damaged, but in their last write alone, and it was not
@@ -54,7 +95,7 @@ pub(super) fn is_last_write_torn(dir: &Path, path: &Path) -> Result<bool> {
     }
     let mut scan = Scan::default();
     for (_, log) in logs(path)? {
-        if !scan.read(&std::fs::read(log)?) {
+        if !scan.read(&File::open(log)?)? {
             return Ok(false);
         }
     }
@@ -67,7 +108,7 @@ pub(super) fn is_last_write_torn(dir: &Path, path: &Path) -> Result<bool> {
 /// When the directory cannot be read.
 pub(super) fn is_closed(dir: &Path, path: &Path) -> Result<bool> {
     // Each opening begins a log.
-    let closed = note::read(dir, NOTE).map(|(number, _)| number);
+    let closed = note::read(dir, NOTE).filter(|(_, len)| *len > 0).map(|(number, _)| number);
     Ok(logs(path)?.last().is_some_and(|(newest, _)| closed >= Some(*newest)))
 }
 
@@ -98,8 +139,17 @@ struct Scan {
 
 impl Scan {
     /// Goes on with the next log. Returns whether all that is damaged may be one write, with none later.
-    fn read(&mut self, log: &[u8]) -> bool {
-        log.chunks(BLOCK_BYTES).all(|block| self.read_block(block))
+    fn read(&mut self, mut log: &File) -> Result<bool> {
+        let mut block = Vec::with_capacity(BLOCK_BYTES);
+        loop {
+            block.clear();
+            if log.by_ref().take(BLOCK_BYTES as u64).read_to_end(&mut block)? == 0 {
+                return Ok(true);
+            }
+            if !self.read_block(&block) {
+                return Ok(false);
+            }
+        }
     }
 
     fn read_block(&mut self, mut block: &[u8]) -> bool {
@@ -111,12 +161,15 @@ impl Scan {
                 }
                 block = rest;
             } else {
+                if self.has_ended && block.iter().any(|byte| *byte != 0) {
+                    // The damaged write is whole up to its end, and this is of a later one.
+                    return false;
+                }
                 self.is_damaged = true;
                 // Lengths are not to be trusted any more: a later write may begin anywhere.
-                let later = (1..block.len()).filter_map(|at| record(block.get(at..)?));
-                return later
-                    .into_iter()
-                    .all(|(part, _)| part != Part::Whole && part != Part::First);
+                return (1..block.len())
+                    .filter_map(|at| record(block.get(at..)?))
+                    .all(|(part, _)| self.continues(part));
             }
         }
         true

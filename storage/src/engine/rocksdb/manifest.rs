@@ -1,5 +1,6 @@
-//! How long the manifest has been. RocksDB takes one that has lost its end for a shorter one: tables and
-//! families are then not what they were, and it deletes the tables that it no longer knows.
+//! How long the manifest has been, and whether it is whole up to there. RocksDB takes one that has lost its end for a
+//! shorter one, and a record whose length leads beyond the end for the end: tables and families are then
+//! not what they were, and it deletes the tables that it no longer knows.
 //!
 //! A manifest only grows, each of its records is fsynced, and one that replaces it has a higher number.
 //! So what was noted once is a lower bound for good, also after a crash: noted when the database has been
@@ -8,7 +9,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::log_end::{BLOCK_BYTES, HEADER_BYTES, record};
 use super::note;
+use crate::disk::sync_file;
 use crate::error::{Error, Result};
 
 /// Its number and length.
@@ -22,7 +25,9 @@ pub(super) fn current(path: &Path) -> Option<PathBuf> {
 
 /// Notes how long the manifest of the database at `path` is, in `dir`.
 pub(super) fn note(dir: &Path, path: &Path) {
-    if let Some(state) = state(path) {
+    let Some(state) = state(path) else { return };
+    // RocksDB may be between writing a record and fsyncing it: what is noted must not be lost.
+    if current(path).is_some_and(|manifest| sync_file(&manifest).is_ok()) {
         note::write(dir, NOTE, state);
     }
 }
@@ -31,11 +36,18 @@ pub(super) fn note(dir: &Path, path: &Path) {
 /// [`Error::Corrupted`] if the manifest of the database at `path` is not what was noted in `dir`.
 pub(super) fn check(dir: &Path, path: &Path) -> Result<()> {
     let (Some(noted), Some(found)) = (note::read(dir, NOTE), state(path)) else { return Ok(()) };
+    let manifest = current(path).unwrap_or_else(|| path.to_owned());
     // Numbers first: a manifest that has replaced another is shorter.
     if found >= noted {
-        return Ok(());
+        let known = if found.0 == noted.0 { noted.1 } else { 0 };
+        return match damage(&fs::read(&manifest)?) {
+            Some(at) if at < known => Err(Error::corrupted(format!(
+                "{}: the record at byte {at} is damaged",
+                manifest.display()
+            ))),
+            _ => Ok(()),
+        };
     }
-    let manifest = current(path).unwrap_or_else(|| path.to_owned());
     Err(Error::corrupted(format!(
         "{}: it has {} bytes, and MANIFEST-{:06} once had {}",
         manifest.display(),
@@ -43,6 +55,23 @@ pub(super) fn check(dir: &Path, path: &Path) -> Result<()> {
         noted.0,
         noted.1
     )))
+}
+
+/// Where the first record begins that is not whole. It has the form of a log.
+fn damage(manifest: &[u8]) -> Option<u64> {
+    let mut at = 0;
+    for block in manifest.chunks(BLOCK_BYTES) {
+        let mut rest = block;
+        // Less than a header is left empty.
+        while rest.len() >= HEADER_BYTES {
+            match record(rest) {
+                Some((_, behind)) => rest = behind,
+                None => return Some(at + (block.len() - rest.len()) as u64),
+            }
+        }
+        at += block.len() as u64;
+    }
+    None
 }
 
 fn state(path: &Path) -> Option<(u64, u64)> {

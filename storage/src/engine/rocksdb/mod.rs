@@ -80,6 +80,7 @@ impl Rocksdb {
         let options = tuning::options(options, &cache)?;
         let mut existing = if exists {
             manifest::check(dir, &path)?;
+            log_end::check(dir, &path)?;
             Db::list_cf(&options, &path)
                 .map_err(|error| open_failed(error, dir, &path, Step::Manifest))?
         } else {
@@ -118,6 +119,7 @@ impl Rocksdb {
         // RocksDB fsyncs its own directory, but not the one above it.
         sync_dir(dir)?;
         manifest::note(dir, &path);
+        log_end::note_open(dir, &path)?;
 
         let db = Arc::new(db);
         existing.retain(|name| name != DEFAULT_FAMILY);
@@ -269,11 +271,11 @@ impl Engine for Rocksdb {
     fn close(&self) -> Result<()> {
         let synced = self.sync();
         self.db.cancel_all_background_work(true);
-        if let Some(dir) = self.path.parent() {
+        if let Some(dir) = self.path.parent()
+            && synced.is_ok()
+        {
             manifest::note(dir, &self.path);
-            if synced.is_ok() {
-                log_end::note_closed(dir, &self.path)?;
-            }
+            log_end::note_closed(dir, &self.path)?;
         }
         synced
     }

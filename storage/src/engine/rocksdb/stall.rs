@@ -17,8 +17,13 @@ use crate::sync::Instant;
 /// How often it is asked whether writes go on.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// With a flush or a compaction failed, writes that are stopped for so long are taken to stay so.
+/// With a flush or a compaction failed and none that runs, writes that are stopped for so long are taken to
+/// stay so.
 const STOPPED_MAX: Duration = Duration::from_secs(2);
+
+/// How long writes are stopped before they are tried all the same: an error may have come that only a write
+/// is told of.
+const ATTEMPT_AFTER: Duration = Duration::from_millis(100);
 
 /// Not zero while writes are stopped.
 const STOPPED: &str = "rocksdb.is-write-stopped";
@@ -26,32 +31,40 @@ const STOPPED: &str = "rocksdb.is-write-stopped";
 /// How many flushes and compactions have failed since the database was opened.
 const FAILURES: &str = "rocksdb.background-errors";
 
+/// What runs now, and may let writes go on.
+const FLUSHES: &str = "rocksdb.num-running-flushes";
+const COMPACTIONS: &str = "rocksdb.num-running-compactions";
+
 /// Writes what `batch` makes, anew for each attempt, and fsyncs the log if `sync`.
 ///
 /// # Errors
-/// What RocksDB says; [`Error::Engine`] if writes are stopped and a flush or a compaction has failed.
+/// What RocksDB says; [`Error::Engine`] if writes are held up, a flush or a compaction has failed, and none runs.
 pub(super) fn write(db: &Db, batch: impl Fn() -> Result<WriteBatch>, sync: bool) -> Result<()> {
     let mut options = WriteOptions::default();
     options.set_sync(sync);
     options.set_no_slowdown(true);
-    let mut stopped_since = None;
+    let mut idle_since = Instant::now();
     loop {
         match db.write_opt(batch()?, &options) {
             Err(error) if is_stall(&error) => {}
             written => return written.map_err(failed),
         }
         // Nothing has been written.
-        let number =
-            |name| db.property_int_value(name).map_err(failed).map(Option::unwrap_or_default);
-        if number(STOPPED)? == 0 {
+        let has_failed = number(db, FAILURES)? > 0;
+        if !has_failed && number(db, STOPPED)? == 0 {
             // Slowed down at the most: RocksDB knows for how long, and that has an end.
             options.set_no_slowdown(false);
-            stopped_since = None;
             continue;
         }
         options.set_no_slowdown(true);
-        let since = *stopped_since.get_or_insert_with(Instant::now);
-        if number(FAILURES)? > 0 && since.elapsed() >= STOPPED_MAX {
+        let attempt = Instant::now();
+        while number(db, STOPPED)? > 0 && attempt.elapsed() < ATTEMPT_AFTER {
+            std::thread::sleep(PAUSE);
+        }
+        if number(db, FLUSHES)? + number(db, COMPACTIONS)? > 0 {
+            idle_since = Instant::now();
+        }
+        if has_failed && idle_since.elapsed() >= STOPPED_MAX {
             return Err(Error::engine(
                 "RocksDB has stopped writes since a flush or a compaction failed, as on a full disk; \
                  its file LOG says what failed",
@@ -59,6 +72,10 @@ pub(super) fn write(db: &Db, batch: impl Fn() -> Result<WriteBatch>, sync: bool)
         }
         std::thread::sleep(PAUSE);
     }
+}
+
+fn number(db: &Db, property: &str) -> Result<u64> {
+    db.property_int_value(property).map_err(failed).map(Option::unwrap_or_default)
 }
 
 /// RocksDB has no kind of its own for it: an `Incomplete` with other words tells of a failure.

@@ -158,6 +158,22 @@ fn a_recovery_cut_off_behind_a_torn_write_is_done_again() {
     assert_eq!(reopened(dir.path(), &names, true).unwrap(), RECORDS - 1);
 }
 
+/// The first was whole up to its end when the second began.
+#[test]
+fn two_damaged_writes_are_not_one_that_is_torn() {
+    let (dir, names) = killed_with(|f| {
+        f.apply([change(f.keyspace("a")).put("large", vec![b'v'; 100_000])]);
+        f.apply([change(f.keyspace("a")).put("last", "v")]);
+    });
+    damage(&log(dir.path()), |bytes| {
+        let len = bytes.len();
+        bytes[len - 90_000] ^= 1;
+        bytes[len - 2] ^= 1;
+    });
+    let error = reopened(dir.path(), &names, true).unwrap_err();
+    assert!(matches!(error, Error::Corrupted(_)), "{error:?}");
+}
+
 /// Which was fsynced before the one after it began.
 #[test]
 fn damage_in_the_last_write_but_one_is_an_error_when_strict() {
@@ -259,13 +275,14 @@ fn a_log_behind_one_that_lost_its_end_is_left_out() {
     assert_no_gap(&Fixture::new(EngineKind::Rocksdb));
 }
 
-/// As after a first opening that was cut off, or a power loss that takes the log's name.
+/// As after a first opening that was cut off.
 #[test]
 fn a_database_without_a_log_opens_and_its_next_logs_have_no_gap() {
     let mut f = Fixture::new(EngineKind::Rocksdb);
     f.reopen();
     drop(f.engine.take());
     fs::remove_file(log(f.dir.path())).unwrap();
+    fs::remove_file(f.dir.path().join("log-noted")).unwrap();
     assert!(files(f.dir.path(), "log").is_empty());
     assert!(is_sound(f.dir.path()));
     f.engine = Some(open(EngineKind::Rocksdb, f.dir.path(), &f.names));

@@ -107,10 +107,10 @@ fn print(
     let mut out = io::stdout().lock();
     let file_bytes = report.files.iter().map(|file| file.bytes).sum();
     let (dir, engine) = (args.dir.display(), report.engine.name());
-    writeln!(out, "{dir}: {engine}, {} files, {}", report.files.len(), HumanBytes(file_bytes))?;
+    writeln!(out, "{dir}: {engine}, files: {}, {}", report.files.len(), HumanBytes(file_bytes))?;
     for keyspace in &report.keyspaces {
         let (name, bytes) = (&keyspace.name, HumanBytes(keyspace.bytes));
-        writeln!(out, "keyspace {name}: {} entries, {bytes}", HumanCount(keyspace.entries))?;
+        writeln!(out, "keyspace {name}, entries: {}, {bytes}", HumanCount(keyspace.entries))?;
     }
     for note in &report.notes {
         writeln!(out, "note: {note}")?;

@@ -17,8 +17,8 @@ use crate::sync::Instant;
 /// How often it is asked whether writes go on.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// With a flush or a compaction failed and none that runs, writes that are stopped for so long are taken to
-/// stay so.
+/// With a flush or a compaction failed, and none that runs or another that fails meanwhile, writes that are
+/// stopped for so long are taken to stay so.
 const STOPPED_MAX: Duration = Duration::from_secs(2);
 
 /// How long writes are stopped before they are tried all the same: an error may have come that only a write
@@ -38,19 +38,23 @@ const COMPACTIONS: &str = "rocksdb.num-running-compactions";
 /// Writes what `batch` makes, anew for each attempt, and fsyncs the log if `sync`.
 ///
 /// # Errors
-/// What RocksDB says; [`Error::Engine`] if writes are held up, a flush or a compaction has failed, and none runs.
+/// What RocksDB says; [`Error::Engine`] if writes are held up, and a flush or a compaction has failed and none runs, or
+/// goes on failing.
 pub(super) fn write(db: &Db, batch: impl Fn() -> Result<WriteBatch>, sync: bool) -> Result<()> {
     let mut options = WriteOptions::default();
     options.set_sync(sync);
     options.set_no_slowdown(true);
-    let mut idle_since = Instant::now();
+    let begun = Instant::now();
+    let (mut idle_since, mut failures_before) = (begun, None);
     loop {
         match db.write_opt(batch()?, &options) {
             Err(error) if is_stall(&error) => {}
             written => return written.map_err(failed),
         }
         // Nothing has been written.
-        let has_failed = number(db, FAILURES)? > 0;
+        let failures = number(db, FAILURES)?;
+        let has_failed = failures > 0;
+        let failures_before = *failures_before.get_or_insert(failures);
         if !has_failed && number(db, STOPPED)? == 0 {
             // Slowed down at the most: RocksDB knows for how long, and that has an end.
             options.set_no_slowdown(false);
@@ -64,7 +68,9 @@ pub(super) fn write(db: &Db, batch: impl Fn() -> Result<WriteBatch>, sync: bool)
         if number(db, FLUSHES)? + number(db, COMPACTIONS)? > 0 {
             idle_since = Instant::now();
         }
-        if has_failed && idle_since.elapsed() >= STOPPED_MAX {
+        // A compaction that fails is begun again and again, and so seems to run.
+        let goes_on_failing = failures > failures_before && begun.elapsed() >= STOPPED_MAX;
+        if goes_on_failing || has_failed && idle_since.elapsed() >= STOPPED_MAX {
             return Err(Error::engine(
                 "RocksDB has stopped writes since a flush or a compaction failed, as on a full disk; \
                  its file LOG says what failed",

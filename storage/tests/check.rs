@@ -1,6 +1,10 @@
 //! The offline check: what it finds, and that it changes nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
+#[path = "common/tree.rs"]
+#[allow(unreachable_pub)]
+mod tree;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +14,7 @@ use futures::executor::block_on;
 use pontoon_storage::{
     CheckOptions, CheckReport, EngineKind, Error, Options, Result, Store, check,
 };
+use tree::copy_tree;
 
 const ENTRIES: usize = 2000;
 
@@ -53,19 +58,6 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         }
     }
     found
-}
-
-fn copy_tree(from: &Path, into: &Path) {
-    fs::create_dir(into).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = into.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_tree(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 #[test]

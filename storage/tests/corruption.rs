@@ -14,6 +14,8 @@
 mod base;
 #[path = "corruption/damage.rs"]
 mod damage;
+#[path = "common/tree.rs"]
+mod tree;
 #[path = "corruption/trial.rs"]
 mod trial;
 #[path = "crash/workload.rs"]

@@ -3,12 +3,17 @@
 #![cfg(feature = "rocksdb")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
+#[path = "common/tree.rs"]
+#[allow(unreachable_pub)]
+mod tree;
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use futures::executor::block_on;
 use pontoon_storage::{Durability, EngineKind, Error, Options, Result, Store};
+use tree::copy_tree;
 
 const RECORDS: usize = 50;
 
@@ -50,17 +55,4 @@ fn damage_inside_the_log_is_refused_only_where_every_write_was_durable() {
 fn open(dir: &Path, durability: Durability) -> Result<Store> {
     let options = Options::new(dir).engine(EngineKind::Rocksdb).durability(durability);
     block_on(Store::open(options))
-}
-
-fn copy_tree(from: &Path, into: &Path) {
-    fs::create_dir(into).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = into.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_tree(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

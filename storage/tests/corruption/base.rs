@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use futures::executor::block_on;
 use pontoon_storage::{EngineKind, Options, Store, WriteBatch};
 
+use super::tree::copy_tree;
 use super::workload::Rng;
 
 /// Sessions in which it is written. RocksDB's log becomes tables when the next one opens.
@@ -124,19 +125,6 @@ fn apply(store: &Store, operation: Operation) {
         };
     }
     block_on(store.write(batch)).unwrap();
-}
-
-pub fn copy_tree(from: &Path, into: &Path) {
-    fs::create_dir(into).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = into.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_tree(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// The files below `dir`, in the order of their paths.

@@ -9,8 +9,9 @@ use pontoon_storage::{
     CheckOptions, EngineKind, Error, Keyspace, Reader, ScanOptions, Store, check,
 };
 
-use super::base::{Content, Expected, KEYSPACES, copy_tree, digest, files, open};
+use super::base::{Content, Expected, KEYSPACES, digest, files, open};
 use super::damage::Damage;
+use super::tree::copy_tree;
 
 /// What came of it. The name is what a child prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,7 +8,8 @@ use pontoon_storage::{Error, ReadLane};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::data::{
-    self, SWEEP_STEP_DEFAULT, SweepProgress, expire_step, has_expired, has_garbage, sweep_step,
+    self, Effects, SWEEP_STEP_DEFAULT, SweepProgress, expire_step, has_expired, has_garbage,
+    sweep_step,
 };
 use crate::run::{Service, now_ms};
 
@@ -70,7 +71,9 @@ async fn sweep_once(service: &Arc<Service>, progress: &mut SweepProgress) -> dat
         let (here, mut next) = (Arc::clone(service), progress.clone());
         let step = move |tx: &mut _| {
             let limit = SWEEP_STEP_DEFAULT;
-            let done = expire_step(tx, &here.databases, now_ms(), limit, &mut next)?;
+            let mut effects = Effects::default();
+            let now_ms = now_ms();
+            let done = expire_step(tx, &here.databases, now_ms, limit, &mut next, &mut effects)?;
             // Before the commit: whoever sees that the keys are gone must see them counted.
             here.state.stats.expired_keys.fetch_add(done.removed, Relaxed);
             Ok::<_, data::Error>((done.more, next))

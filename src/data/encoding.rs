@@ -7,6 +7,7 @@ use pontoon_storage::{Error, KeyRange, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
 mod check;
+pub mod packed;
 
 pub use check::{EntryChecks, Verdict};
 
@@ -17,8 +18,13 @@ pub const FORMAT_VERSION: u32 = 2;
 pub const KEY_BYTES_MAX: usize = 64 << 10;
 
 /// The longest storage key that a client's key of [`KEY_BYTES_MAX`] leads to: the expiry index puts
-/// namespace, time and hash before it. The store must be opened with at least this limit.
-pub const STORAGE_KEY_BYTES_MAX: usize = KEY_BYTES_MAX + 24;
+/// namespace, time and hash before it, and the longest that a member of a collection leads to, which has
+/// namespace, version, a mark of its index, and hash or score before it. The store must be opened with at
+/// least this limit.
+pub const STORAGE_KEY_BYTES_MAX: usize = KEY_BYTES_MAX + 32;
+
+/// The longest member of a set or sorted set, and the longest field of a hash, in bytes.
+pub const MEMBER_BYTES_MAX: usize = KEY_BYTES_MAX;
 
 /// The keyspace of metadata records.
 pub const META: &str = "meta";
@@ -293,6 +299,69 @@ pub fn expired_range(namespace: u64, from_ms: u64, now_ms: u64) -> KeyRange {
 /// All elements of a version.
 pub fn elements_range(namespace: u64, version: u64) -> KeyRange {
     KeyRange::prefix(pair(namespace, version))
+}
+
+/// Where an element of a collection is, by the subkey that its type gives it.
+pub fn element_key(namespace: u64, version: u64, subkey: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(16 + subkey.len());
+    bytes.put_u64(namespace);
+    bytes.put_u64(version);
+    bytes.extend_from_slice(subkey);
+    bytes.freeze()
+}
+
+/// The elements of a version whose subkeys are in `range`.
+pub fn element_range(namespace: u64, version: u64, range: &KeyRange) -> KeyRange {
+    let end = match &range.end {
+        Some(end) => Some(element_key(namespace, version, end)),
+        None => elements_range(namespace, version).end,
+    };
+    KeyRange { start: element_key(namespace, version, &range.start), end }
+}
+
+/// The subkey of a stored element key, whose memory it shares.
+///
+/// # Errors
+/// [`Error::Corrupted`] if it is too short.
+pub fn split_element_key(stored: &Bytes) -> Result<Bytes> {
+    if stored.len() < 16 {
+        return Err(Error::corrupted("an element's key is too short"));
+    }
+    Ok(stored.slice(16..))
+}
+
+/// What the record of a collection keeps besides its size.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CollectionHead {
+    /// What has once been true of it: bits that its type defines, and that are never cleared.
+    pub traits: u8,
+    /// A number for the type's own use: where a list begins.
+    pub place: u64,
+    /// Its elements, [packed], if they are in the record.
+    pub packed: Bytes,
+}
+
+impl CollectionHead {
+    /// As it is stored: the record's payload.
+    pub fn encode(&self) -> Bytes {
+        let mut bytes = Vec::with_capacity(11 + self.packed.len());
+        bytes.push(self.traits);
+        put_varint(&mut bytes, self.place);
+        bytes.extend_from_slice(&self.packed);
+        bytes.into()
+    }
+
+    /// From what is stored.
+    ///
+    /// # Errors
+    /// [`Error::Corrupted`] for anything that [`encode`](CollectionHead::encode) does not write.
+    pub fn decode(payload: &Bytes) -> Result<Self> {
+        let decoded = payload.split_first().and_then(|(&traits, mut rest)| {
+            let place = take_varint(&mut rest)?;
+            Some(Self { traits, place, packed: payload.slice(payload.len() - rest.len()..) })
+        });
+        decoded.ok_or_else(|| Error::corrupted("the head of a collection makes no sense"))
+    }
 }
 
 /// Where a chunk of a string is.

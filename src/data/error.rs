@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::encoding::KEY_BYTES_MAX;
+use super::encoding::{KEY_BYTES_MAX, MEMBER_BYTES_MAX};
 
 /// The result of operations on values.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -17,6 +17,8 @@ pub enum Error {
     StringTooLong,
     /// The key is longer than [`KEY_BYTES_MAX`].
     KeyTooLong,
+    /// A member or a field is longer than [`MEMBER_BYTES_MAX`].
+    MemberTooLong,
     /// The storage failed.
     Storage(pontoon_storage::Error),
 }
@@ -33,6 +35,10 @@ impl fmt::Display for Error {
             Error::KeyTooLong => {
                 write!(f, "ERR key exceeds maximum allowed size ({KEY_BYTES_MAX} bytes)")
             }
+            Error::MemberTooLong => write!(
+                f,
+                "ERR member or field exceeds maximum allowed size ({MEMBER_BYTES_MAX} bytes)"
+            ),
             Error::Storage(error) => write!(f, "ERR {error}"),
         }
     }

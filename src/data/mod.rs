@@ -1,14 +1,16 @@
 //! Redis values over plain ordered key-value storage.
 //!
-//! What this is: databases, keys with their types and expiry, strings in chunks, and the two sweeps
-//! that clean up behind them. What it is not: it knows no command, no reply and no client.
+//! What this is: databases, keys with their types and expiry, strings in chunks, collections of elements
+//! and the types made of them, and the two sweeps that clean up behind them. What it is not: it knows no command, no reply and no client.
 //! `encoding` alone knows the bytes; `docs/encoding.md` describes them.
 //!
 //! A [`RunState`] carries what one run of commands shares: the clock, the databases' books and the
 //! counters. A [`DbReader`] and a [`DbWriter`] are one database of a snapshot or a transaction as
 //! that run sees it: a key whose time has come is absent from both.
 
+pub mod collection;
 mod databases;
+pub mod effects;
 pub mod encoding;
 mod error;
 mod reader;
@@ -18,8 +20,10 @@ mod sweep;
 mod walk;
 mod writer;
 
+pub use collection::{Collection, Editor, Element, Elements};
 pub use databases::{DATABASES, Databases};
-pub use encoding::{KEY_BYTES_MAX, Kind, Record, STORAGE_KEY_BYTES_MAX};
+pub use effects::{Effects, Event, Interest, Touch};
+pub use encoding::{KEY_BYTES_MAX, Kind, MEMBER_BYTES_MAX, Record, STORAGE_KEY_BYTES_MAX};
 pub use error::{Error, Result};
 pub use reader::DbReader;
 pub use state::{Checkpoint, RunState, Tally};

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use pontoon_storage::{Reader, Result, Transaction};
 
 use super::databases::Databases;
+use super::effects::{Effects, EffectsMark, Interest};
 use super::encoding::{self, Counters, KEY_BYTES_MAX, KeyCounts};
 
 /// Keys whose records a run reads ahead; the others are read one by one when their commands come.
@@ -18,6 +19,8 @@ const PREFETCHED_KEYS_MAX: usize = 4096;
 pub struct RunState {
     /// What the run counted so far.
     pub tally: Tally,
+    /// What others must hear of, once the run is committed.
+    pub effects: Effects,
     pub(super) databases: Databases,
     pub(super) now_ms: u64,
     books: Books,
@@ -49,6 +52,7 @@ impl Tally {
 pub struct Checkpoint {
     books: Books,
     expired: u64,
+    effects: EffectsMark,
 }
 
 /// The books as read, or as changed and not yet written. Nearly every run knows but one database, and
@@ -111,6 +115,7 @@ impl RunState {
     pub fn new(databases: &Databases, now_ms: u64) -> Self {
         Self {
             tally: Tally::default(),
+            effects: Effects::default(),
             databases: databases.clone(),
             now_ms,
             books: Books::default(),
@@ -118,6 +123,13 @@ impl RunState {
             prefetched: VecDeque::new(),
             scratch: Vec::new(),
         }
+    }
+
+    /// For a run of which others want to hear.
+    pub fn with_interest(databases: &Databases, now_ms: u64, interest: Interest) -> Self {
+        let mut state = Self::new(databases, now_ms);
+        state.effects.interest = interest;
+        state
     }
 
     /// Reads the records of the first of `keys`, each with the position in the run of the command it is for,
@@ -170,13 +182,18 @@ impl RunState {
 
     /// What to go back to if the command that begins now fails.
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { books: self.books.clone(), expired: self.tally.expired }
+        Checkpoint {
+            books: self.books.clone(),
+            expired: self.tally.expired,
+            effects: self.effects.mark(),
+        }
     }
 
     /// Goes back: what was written since is undone. Lookups stay counted, as Redis has it, but the
     /// keys they removed are there again.
     pub fn restore(&mut self, checkpoint: Checkpoint) {
         self.books = checkpoint.books;
+        self.effects.truncate_to(checkpoint.effects);
         self.tally.expired = checkpoint.expired;
     }
 

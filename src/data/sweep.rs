@@ -10,6 +10,7 @@ use pontoon_storage::engine::PageLimit;
 use pontoon_storage::{KeyRange, Keyspace, Reader, Transaction};
 
 use super::databases::{DATABASES, Databases};
+use super::effects::Effects;
 use super::encoding::{self, Record};
 use super::error::Result;
 use super::state::RunState;
@@ -59,7 +60,8 @@ pub struct ExpireStep {
 }
 
 /// Removes keys whose time has come at `now_ms`, up to `limit` of them. Moves `progress` on, which
-/// the caller keeps only once the transaction has been committed.
+/// the caller keeps only once the transaction has been committed, and adds to `effects` what others must
+/// hear of then.
 ///
 /// # Errors
 /// The storage's; the transaction must then be undone.
@@ -69,8 +71,9 @@ pub fn expire_step(
     now_ms: u64,
     limit: usize,
     progress: &mut SweepProgress,
+    effects: &mut Effects,
 ) -> Result<ExpireStep> {
-    let mut state = RunState::new(databases, now_ms);
+    let mut state = RunState::with_interest(databases, now_ms, effects.interest);
     let mut step = ExpireStep { removed: 0, more: false };
     let mut left = limit;
     for db in 0..DATABASES {
@@ -97,7 +100,7 @@ pub fn expire_step(
             let record = stored.map(Record::decode).transpose()?;
             match record.filter(|record| record.expires_at_ms == Some(at_ms)) {
                 Some(record) => {
-                    DbWriter::new(tx, &mut state, db).remove(&key, &record)?;
+                    DbWriter::new(tx, &mut state, db).expire(&key, &record)?;
                     step.removed += 1;
                 }
                 None => tx.delete(databases.expiry(), entry)?,
@@ -106,6 +109,7 @@ pub fn expire_step(
         progress.expired_before_ms.insert(namespace, removed_before_ms);
     }
     state.write_books(tx)?;
+    *effects = state.effects;
     Ok(step)
 }
 

@@ -1,12 +1,17 @@
 //! One database as a run changes it.
 
 use bytes::Bytes;
-use pontoon_storage::Transaction;
+use pontoon_storage::engine::PageLimit;
+use pontoon_storage::{Reader, Transaction};
 
+use super::effects::class;
 use super::encoding::{self, KEY_BYTES_MAX, KeyCounts, Kind, Record};
 use super::error::{Error, Result};
 use super::reader::{DbReader, expect_kind};
 use super::state::RunState;
+
+/// How much is copied at a time.
+const COPY_PAGE: PageLimit = PageLimit { entries: 512, bytes: 1 << 20 };
 
 /// A database of a transaction, at the run's time. Whatever changes a key goes through
 /// [`store`](DbWriter::store) and [`remove`](DbWriter::remove), which keep the expiry index, the
@@ -52,11 +57,36 @@ impl<'a> DbWriter<'a> {
         let Some(stored) = self.state.stored(self.tx, namespace, key)? else { return Ok(None) };
         let record = Record::decode(stored)?;
         if record.is_expired(self.state.now_ms) {
-            self.remove(key, &record)?;
-            self.state.tally.expired += 1;
+            self.expire(key, &record)?;
             return Ok(None);
         }
         Ok(Some(record))
+    }
+
+    /// Removes `key`, whose time has come, with its `record`.
+    pub(super) fn expire(&mut self, key: &[u8], record: &Record) -> Result<()> {
+        self.discard_elements_of(record)?;
+        self.detach(key, record)?;
+        self.state.tally.expired += 1;
+        self.state.effects.touch(self.db, key, true);
+        self.state.effects.notify(class::EXPIRED, "expired", self.db, key);
+        Ok(())
+    }
+
+    /// Says that `key` has changed, to those who watch it: for a change that leaves its record as it is.
+    /// [`store`](DbWriter::store) and [`remove`](DbWriter::remove) say so by themselves.
+    pub fn touch(&mut self, key: &[u8]) {
+        self.state.effects.touch(self.db, key, false);
+    }
+
+    /// Tells those who listen for events of the class, one of [`class`], that `name` happened to `key`.
+    pub fn notify(&mut self, class: u32, name: &'static str, key: &[u8]) {
+        self.state.effects.notify(class, name, self.db, key);
+    }
+
+    /// The number of the database.
+    pub fn number(&self) -> u8 {
+        self.db
     }
 
     /// As [`lookup`](DbWriter::lookup), for a value that must be of `kind`.
@@ -94,6 +124,15 @@ impl<'a> DbWriter<'a> {
         if let Some(version) = old.and_then(|old| old.version).filter(|v| new.version != Some(*v)) {
             self.discard_elements(namespace, version)?;
         }
+        let effects = &mut self.state.effects;
+        effects.touch(self.db, key, false);
+        if old.is_none() {
+            effects.notify(class::NEW, "new", self.db, key);
+        }
+        let can_be_waited_for = matches!(new.kind, Kind::List | Kind::SortedSet);
+        if can_be_waited_for && old.is_none_or(|old| old.kind != new.kind) {
+            effects.make_ready(self.db, key);
+        }
         if old.is_some() && old_expiry.is_some() == new.expires_at_ms.is_some() {
             return Ok(());
         }
@@ -113,10 +152,8 @@ impl<'a> DbWriter<'a> {
     /// # Errors
     /// The storage's.
     pub fn remove(&mut self, key: &[u8], record: &Record) -> Result<()> {
-        let namespace = self.namespace()?;
-        if let Some(version) = record.version {
-            self.discard_elements(namespace, version)?;
-        }
+        self.discard_elements_of(record)?;
+        self.state.effects.touch(self.db, key, false);
         self.detach(key, record)
     }
 
@@ -132,8 +169,51 @@ impl<'a> DbWriter<'a> {
         to: &[u8],
         replaced: Option<&Record>,
     ) -> Result<()> {
+        self.state.effects.touch(self.db, from, false);
         self.detach(from, record)?;
         self.store(to, replaced, record)
+    }
+
+    /// Copies the elements of `record`, of this database, for a key of database `to`, at a cost that is
+    /// their number. Returns the record of the copy, which the caller stores.
+    ///
+    /// # Errors
+    /// The storage's, [`Error::TooLarge`](pontoon_storage::Error::TooLarge) among them.
+    pub fn copy_elements(&mut self, record: &Record, to: u8) -> Result<Record> {
+        let Some(version) = record.version else { return Ok(record.clone()) };
+        let (from, to) = (self.namespace()?, self.database(to).namespace()?);
+        let copied = self.state.allocate_version(self.tx)?;
+        let elements = self.state.databases.elements().clone();
+        let mut rest = encoding::elements_range(from, version);
+        loop {
+            let page = self.tx.page(&elements, &rest, false, COPY_PAGE)?;
+            for (key, value) in &page.entries {
+                let subkey = encoding::split_element_key(key)?;
+                self.tx.put(&elements, encoding::element_key(to, copied, &subkey), value)?;
+            }
+            let Some((last, _)) = page.entries.last().filter(|_| page.more) else { break };
+            rest.start = [last, &[0][..]].concat().into();
+        }
+        Ok(Record { version: Some(copied), ..record.clone() })
+    }
+
+    /// Lets two databases change places, at once whatever their size.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn swap(&mut self, one: u8, other: u8) -> Result<()> {
+        let namespaces = [one, other].map(|db| self.database(db).namespace());
+        let counts = [one, other].map(|db| self.state.key_counts(self.tx, db));
+        let ([one_namespace, other_namespace], [one_counts, other_counts]) = (namespaces, counts);
+        let (one_namespace, other_namespace) = (one_namespace?, other_namespace?);
+        let (one_counts, other_counts) = (one_counts?, other_counts?);
+        self.state.set_namespace(one, other_namespace);
+        self.state.set_namespace(other, one_namespace);
+        self.state.set_key_counts(one, other_counts);
+        self.state.set_key_counts(other, one_counts);
+        self.state.effects.touch_all(one);
+        self.state.effects.touch_all(other);
+        Ok(())
     }
 
     /// Empties the database, at once whatever its size: its keys are in a namespace that is its own
@@ -146,6 +226,7 @@ impl<'a> DbWriter<'a> {
             return Ok(());
         }
         let namespace = self.namespace()?;
+        self.state.effects.touch_all(self.db);
         let system = self.state.databases.system();
         self.tx.put(system, encoding::flushed_key(namespace), Bytes::new())?;
         let namespace = self.state.allocate_namespace(self.tx)?;
@@ -197,7 +278,12 @@ impl<'a> DbWriter<'a> {
         Ok(())
     }
 
-    fn discard_elements(&mut self, namespace: u64, version: u64) -> Result<()> {
+    fn discard_elements_of(&mut self, record: &Record) -> Result<()> {
+        let namespace = self.namespace()?;
+        record.version.map_or(Ok(()), |version| self.discard_elements(namespace, version))
+    }
+
+    pub(super) fn discard_elements(&mut self, namespace: u64, version: u64) -> Result<()> {
         let entry = encoding::garbage_key(namespace, version);
         Ok(self.tx.put(self.state.databases.system(), entry, Bytes::new())?)
     }

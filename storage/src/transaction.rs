@@ -1,6 +1,7 @@
 //! A transaction: reads and writes of one operation of the write lane.
 
 use std::cell::OnceCell;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use crate::engine::{Changes, Engine, Page, PageLimit, Snapshot};
 use crate::error::{Error, Result};
 use crate::keyspace::{Keyspace, KeyspaceId};
+use crate::lane::call::quietly;
 use crate::options::SizeLimits;
 use crate::overlay::{Mark, Overlay, Pending};
 use crate::range::{IntoBytes, KeyRange};
@@ -28,7 +30,11 @@ pub struct Transaction {
     overlay: Overlay,
     begun: Mark,
     sync: bool,
+    after_commit: Vec<AfterCommit>,
 }
+
+/// See [`Transaction::after_commit`].
+pub(crate) type AfterCommit = Box<dyn FnOnce(Result<()>) + Send>;
 
 impl Transaction {
     /// Sets `key` to `value`.
@@ -98,6 +104,18 @@ impl Transaction {
         self.sync = true;
     }
 
+    /// Calls `f` once the batch that this operation is part of has been applied, or has failed, with the
+    /// outcome: for what others must hear of an operation, and not before it is as durable as was asked.
+    /// It comes before this operation's own answer, and in the order of operations; whether the caller
+    /// still waits makes no difference. If the operation itself fails or panics, `f` is dropped uncalled;
+    /// a [`savepoint`](Transaction::savepoint) undone inside it changes nothing.
+    ///
+    /// `f` runs on the thread of the write lane, which others wait for: it must be short and must not
+    /// block. Its panic is swallowed.
+    pub fn after_commit(&mut self, f: impl FnOnce(Result<()>) + Send + 'static) {
+        self.after_commit.push(Box::new(f));
+    }
+
     /// Bytes that this operation has written so far.
     pub fn bytes(&self) -> usize {
         self.overlay.bytes_since(self.begun)
@@ -108,7 +126,7 @@ impl Transaction {
         let begun = overlay.mark();
         let (store, limits) = (shared.id, shared.sizes);
         let base = Base { engine, shared: Arc::clone(shared), snapshot: OnceCell::new() };
-        Self { base, store, limits, overlay, begun, sync: false }
+        Self { base, store, limits, overlay, begun, sync: false, after_commit: Vec::new() }
     }
 
     /// Starts the next operation over what those before it left.
@@ -116,12 +134,19 @@ impl Transaction {
         self.overlay.keep();
         self.begun = self.overlay.mark();
         self.sync = false;
+        self.after_commit.clear();
     }
 
     /// Undoes the operation begun last.
     pub(crate) fn abort(&mut self) {
         self.overlay.rollback(self.begun);
         self.sync = false;
+        quietly(|| self.after_commit.clear());
+    }
+
+    /// What the operation begun last wants to hear of the commit.
+    pub(crate) fn take_after_commit(&mut self) -> Vec<AfterCommit> {
+        mem::take(&mut self.after_commit)
     }
 
     /// Whether the operation begun last asked for an fsync.

@@ -13,7 +13,7 @@ use pontoon::command::{
     Environment, Request, ServerState, Session, Settings, admit, execute_read, execute_write,
     refuse, run_connection,
 };
-use pontoon::data::{self, Databases, ExpireStep, SweepProgress};
+use pontoon::data::{self, Databases, Effects, ExpireStep, SweepProgress};
 use pontoon::resp::{Args, Encoder};
 use pontoon_storage::{
     EngineKind, Entries, Error, Keyspace, Options, Reader, ScanOptions, Store, Transaction,
@@ -157,7 +157,7 @@ impl Shell {
     pub fn expire_step(&self, limit: usize) -> ExpireStep {
         let now_ms = self.now_ms;
         self.sweeping(move |tx, databases, progress| {
-            data::expire_step(tx, databases, now_ms, limit, progress)
+            data::expire_step(tx, databases, now_ms, limit, progress, &mut Effects::default())
         })
     }
 

@@ -15,7 +15,7 @@ use crate::metrics::LaneMetrics;
 use crate::options::Durability;
 use crate::shared::Shared;
 use crate::sync::Instant;
-use crate::transaction::Transaction;
+use crate::transaction::{AfterCommit, Transaction};
 
 /// A drain that has run operations for so long commits what it has.
 const BUSY_MAX: Duration = Duration::from_millis(10);
@@ -97,7 +97,7 @@ impl Drainer<WriteWork> for WriteDrainer {
         };
         let begun = Instant::now();
         let mut tx = Transaction::new(Arc::clone(&engine), &self.shared);
-        let mut ran: Vec<Box<dyn WriteCall>> = Vec::with_capacity(batch.len());
+        let mut ran: Vec<(Box<dyn WriteCall>, Vec<AfterCommit>)> = Vec::with_capacity(batch.len());
         let mut sync = false;
         let mut entries = batch.drain(..).peekable();
         while let Some(entry) = entries.next_if(|entry| {
@@ -124,7 +124,7 @@ impl Drainer<WriteWork> for WriteDrainer {
                     metrics.panicked.add(u64::from(failed == Ran::Panicked));
                 }
             }
-            ran.push(call);
+            ran.push((call, tx.take_after_commit()));
         }
         let left: Vec<_> = entries.collect();
         batch.extend(left);
@@ -133,7 +133,10 @@ impl Drainer<WriteWork> for WriteDrainer {
         // Releasing the snapshot is an engine call: here, and not after an answer was sent, so that
         // a store whose last answer has left holds nothing. Its panic must not cost the others theirs.
         quietly(|| drop(tx));
-        for call in ran {
+        for (call, hooks) in ran {
+            for hook in hooks {
+                quietly(|| hook(outcome.clone()));
+            }
             call.finish(outcome.clone());
         }
         false

@@ -16,6 +16,7 @@ pub mod data;
 pub mod glob;
 pub mod resp;
 pub mod server;
+pub mod service;
 
 mod connection;
 mod labelled;

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
-use pontoon_storage::{Error, ReadLane, Reader, Store, Transaction};
-
+use pontoon_storage::{Error, ReadLane, Reader, Transaction};
 use tokio::task::consume_budget;
 
 use crate::command::{
-    CachedRun, Command, Environment, Fail, Request, ServerState, Session, execute_cached,
-    execute_read, execute_write, refuse,
+    Blocked, CachedRun, Client, Command, Environment, Fail, Prepared, QueuedTransaction, Ran,
+    Request, ServerState, Session, Was, Watch, WatchedKey, WriteRun, argument_bytes,
+    execute_cached, execute_prepared, execute_read, execute_transaction, execute_write, prepare,
+    refuse,
 };
-use crate::data::Databases;
 use crate::resp::{Args, Encoder, Protocol};
+use crate::service::Service;
 
 /// Commands in one run. Enough to make the crossing cheap, and few enough that one client's
 /// pipeline does not hold a lane for long.
@@ -23,26 +24,13 @@ pub(crate) const RUN_COMMANDS_MAX: usize = 1024;
 /// Bytes of arguments in one run; the command that passes it is the run's last.
 pub(crate) const RUN_ARGUMENT_BYTES_MAX: usize = 1 << 20;
 
-/// What all connections run their commands with.
-#[derive(Debug)]
-pub(crate) struct Service {
-    pub(crate) store: Store,
-    pub(crate) databases: Databases,
-    pub(crate) state: ServerState,
-}
-
-impl Service {
-    /// What a run needs that begins now in database `db`.
-    fn environment(&self, db: u8) -> Environment<'_> {
-        Environment { databases: &self.databases, server: &self.state, db, now_ms: now_ms() }
-    }
-}
-
 /// The commands that wait to run together.
 #[derive(Debug, Default)]
 pub(crate) struct PendingRun {
     requests: Vec<Request>,
     argument_bytes: usize,
+    /// Whether the first of them walks too far for the lane it was tried in.
+    walks: bool,
 }
 
 impl PendingRun {
@@ -70,8 +58,10 @@ impl PendingRun {
 
     /// Runs what waits: reads at the front from the record cache as far as it has what they read, the
     /// rest as one job, over one snapshot if all of it reads, else in the write lane, in
-    /// order; and writes a reply for each command to `replies`. Where the replies are large, it
-    /// runs only the first of what waits: call it until it [is empty](PendingRun::is_empty).
+    /// order; and writes a reply for each command to `replies`. Where the replies are large, or a command
+    /// walks far, it runs only the first of what waits: call it until it
+    /// [is empty](PendingRun::is_empty). A command that found nothing and waits is the last to have been
+    /// run, and has no reply yet.
     ///
     /// When the future is dropped, the job that runs finishes.
     pub(crate) async fn execute_job(
@@ -79,34 +69,66 @@ impl PendingRun {
         service: &Arc<Service>,
         session: &Session,
         replies: &mut Encoder,
-    ) {
+    ) -> Option<Blocked> {
+        if mem::take(&mut self.walks) {
+            self.execute_walk(service, session, replies).await;
+            return None;
+        }
         if self.execute_cached(service, session, replies) {
             // A hit waits for nothing; without this, a client whose reads all hit would never let
             // others run.
-            return consume_budget().await;
+            consume_budget().await;
+            return None;
         }
         let requests = mem::take(&mut self.requests);
         let requests_len = requests.len();
-        let job = Job {
-            service: Arc::clone(service),
-            requests,
-            protocol: session.protocol,
-            db: session.db,
-        };
+        let job = Job::new(service, session, requests, false);
         match job.submit(self.argument_bytes).await {
             Ok(outcome) => {
                 replies.append(outcome.replies);
-                if outcome.done < requests_len {
+                self.walks = outcome.ran.walks;
+                if outcome.ran.done < requests_len {
                     self.requests = outcome.requests;
-                    self.requests.drain(..outcome.done);
+                    self.requests.drain(..outcome.ran.done);
                 } else {
                     self.argument_bytes = 0;
                 }
+                outcome.blocked
             }
             Err(error) => {
                 self.argument_bytes = 0;
                 answer_failure(&service.state, error, requests_len, replies);
+                None
             }
+        }
+    }
+
+    /// Runs the first of what waits, which walks far, by itself: a read on the background lane, a write in
+    /// two parts if it can be.
+    async fn execute_walk(
+        &mut self,
+        service: &Arc<Service>,
+        session: &Session,
+        replies: &mut Encoder,
+    ) {
+        if self.requests.is_empty() {
+            return;
+        }
+        let request = self.requests.remove(0);
+        self.argument_bytes = self.argument_bytes.saturating_sub(argument_bytes(&request.1));
+        let weight_bytes = argument_bytes(&request.1);
+        let outcome = match request.0.prepare {
+            Some(_) => {
+                Box::pin(execute_prepared_job(service, session, request, weight_bytes)).await
+            }
+            None => {
+                let job = Job::new(service, session, vec![request], true);
+                job.submit(weight_bytes).await.map(|outcome| outcome.replies)
+            }
+        };
+        match outcome {
+            Ok(outcome) => replies.append(outcome),
+            Err(error) => answer_failure(&service.state, error, 1, replies),
         }
     }
 
@@ -123,7 +145,7 @@ impl PendingRun {
         }
         let (mark, mut ran) = (replies.mark(), CachedRun::default());
         let outcome = service.store.cached(|cached| {
-            let environment = service.environment(session.db);
+            let environment = environment(service, &session.client, session.db, false);
             ran = execute_cached(cached, &environment, &self.requests, replies);
             Ok::<_, Error>(())
         });
@@ -146,31 +168,63 @@ impl PendingRun {
     }
 }
 
-fn argument_bytes(args: &Args) -> usize {
-    args.iter().map(|arg| arg.len()).sum()
+fn environment<'a>(
+    service: &'a Service,
+    client: &'a Arc<Client>,
+    db: u8,
+    may_walk: bool,
+) -> Environment<'a> {
+    Environment {
+        databases: &service.databases,
+        server: &service.state,
+        client,
+        db,
+        may_walk,
+        now_ms: now_ms(),
+    }
 }
 
 /// One crossing: the commands, and what they need on the other side.
 struct Job {
     service: Arc<Service>,
+    client: Arc<Client>,
     requests: Vec<Request>,
     protocol: Protocol,
     db: u8,
+    may_walk: bool,
 }
 
 struct Outcome {
     replies: Encoder,
-    /// How many of `requests` have been run, from the first.
-    done: usize,
+    ran: Ran,
+    blocked: Option<Blocked>,
     requests: Vec<Request>,
 }
 
 impl Job {
-    async fn submit(self, weight_bytes: usize) -> Result<Outcome, Error> {
+    fn new(
+        service: &Arc<Service>,
+        session: &Session,
+        requests: Vec<Request>,
+        may_walk: bool,
+    ) -> Self {
+        Self {
+            service: Arc::clone(service),
+            client: Arc::clone(&session.client),
+            requests,
+            protocol: session.protocol,
+            db: session.db,
+            may_walk,
+        }
+    }
+
+    async fn submit(mut self, weight_bytes: usize) -> Result<Outcome, Error> {
         let store = self.service.store.with_weight(weight_bytes);
         if self.requests.iter().any(|(command, _)| command.is_write()) {
-            store.update(move |tx| self.write(tx)).await
-        } else if self.requests.iter().any(|(command, _)| command.is_walking()) {
+            return store.update(move |tx| self.write(tx)).await;
+        }
+        self.may_walk |= self.requests.iter().any(|(command, _)| command.is_walking());
+        if self.may_walk {
             store.with_lane(ReadLane::Background).view(move |view| Ok(self.read(view))).await
         } else {
             store.view(move |view| Ok(self.read(view))).await
@@ -179,18 +233,132 @@ impl Job {
 
     fn read(self, reader: &dyn Reader) -> Outcome {
         let mut replies = Encoder::new(self.protocol);
-        let done = execute_read(reader, &self.environment(), &self.requests, &mut replies);
-        Outcome { replies, done, requests: self.requests }
+        let ran = execute_read(reader, &self.environment(), &self.requests, &mut replies);
+        Outcome { replies, ran, blocked: None, requests: self.requests }
     }
 
     fn write(self, tx: &mut Transaction) -> Result<Outcome, Error> {
         let mut replies = Encoder::new(self.protocol);
-        let done = execute_write(tx, &self.environment(), &self.requests, &mut replies)?;
-        Ok(Outcome { replies, done, requests: self.requests })
+        let run = execute_write(tx, &self.environment(), &self.requests, &mut replies)?;
+        let WriteRun { ran, blocked } = run;
+        Ok(Outcome { replies, ran, blocked, requests: self.requests })
     }
 
     fn environment(&self) -> Environment<'_> {
-        self.service.environment(self.db)
+        environment(&self.service, &self.client, self.db, self.may_walk)
+    }
+}
+
+/// Runs what a client has queued, as one operation, and returns the reply. The session is what it is
+/// afterwards.
+///
+/// When the future is dropped, the job that runs finishes.
+pub(crate) async fn execute_exec(
+    service: &Arc<Service>,
+    session: &mut Session,
+    queued: QueuedTransaction,
+    replies: &mut Encoder,
+) {
+    let watch = session.client.watch().take();
+    let (here, watched) = (Arc::clone(service), watch.clone());
+    let mut inside = session.clone();
+    inside.in_exec = true;
+    let store = service.store.with_weight(queued.argument_bytes);
+    let outcome = store
+        .update(move |tx| {
+            let mut replies = Encoder::new(inside.protocol);
+            let client = Arc::clone(&inside.client);
+            let environment = environment(&here, &client, inside.db, true);
+            let requests = &queued.requests;
+            let watch = watched.as_deref();
+            execute_transaction(tx, &environment, &mut inside, watch, requests, &mut replies)?;
+            Ok::<_, Error>((replies, inside))
+        })
+        .await;
+    if let Some(watch) = watch {
+        service.state.watches.remove(&watch);
+    }
+    match outcome {
+        Ok((outcome, inside)) => {
+            *session = inside;
+            session.in_exec = false;
+            replies.append(outcome);
+            replies.set_protocol(session.protocol);
+        }
+        Err(error) => answer_failure(&service.state, error, 1, replies),
+    }
+}
+
+/// Watches keys until dropped.
+struct Watching {
+    service: Arc<Service>,
+    watch: Arc<Watch>,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.service.state.watches.remove(&self.watch);
+    }
+}
+
+/// Runs a command that walks far and writes: what it reads over a snapshot, on the background lane; what
+/// it writes in the write lane, if none of its keys has changed since before the snapshot, and all of it
+/// there if one has.
+async fn execute_prepared_job(
+    service: &Arc<Service>,
+    session: &Session,
+    request: Request,
+    weight_bytes: usize,
+) -> Result<Encoder, Error> {
+    let store = service.store.with_weight(weight_bytes);
+    let watching = Watching { service: Arc::clone(service), watch: Arc::default() };
+    let keys: Vec<_> = request.0.keys_of(&request.1).into_iter().cloned().collect();
+    let db = session.db;
+    let (here, watch) = (Arc::clone(service), Arc::clone(&watching.watch));
+    // A place in the write lane's order: what is committed later counts as a change.
+    store
+        .update(move |_| {
+            for key in keys {
+                here.state.watches.add(&watch, WatchedKey { db, key, was: Was::Present });
+            }
+            Ok::<_, Error>(())
+        })
+        .await?;
+    let job = Job::new(service, session, vec![request.clone()], true);
+    let background = store.with_lane(ReadLane::Background);
+    let reading = background.view(move |view| {
+        let environment = job.environment();
+        let prepared = job.requests.first().map(|request| prepare(view, &environment, request));
+        Ok::<_, Error>(prepared)
+    });
+    let prepared = match reading.await? {
+        Some(Ok(prepared)) => prepared,
+        Some(Err(fail)) => {
+            let mut reply = Encoder::new(session.protocol);
+            refuse(&fail, &service.state, &mut reply);
+            return Ok(reply);
+        }
+        None => return Ok(Encoder::new(session.protocol)),
+    };
+    let job = Job::new(service, session, vec![request], true);
+    store.update(move |tx| job.write_prepared(tx, prepared, &watching.watch)).await
+}
+
+impl Job {
+    fn write_prepared(
+        self,
+        tx: &mut Transaction,
+        prepared: Prepared,
+        watch: &Watch,
+    ) -> Result<Encoder, Error> {
+        let mut replies = Encoder::new(self.protocol);
+        let environment = self.environment();
+        if watch.is_changed() {
+            execute_write(tx, &environment, &self.requests, &mut replies)?;
+        } else if let Some(request) = self.requests.first() {
+            execute_prepared(tx, &environment, request, prepared, &mut replies)?;
+        }
+        Ok(replies)
     }
 }
 

@@ -13,13 +13,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use crate::command::{ServerState, Session, Settings, ShutdownRequest};
+use crate::command::{Clients, ServerState, Session, Settings, ShutdownRequest};
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::data::Databases;
 use crate::listener::{self, Listeners};
 use crate::open_files;
-use crate::run::Service;
+use crate::service::Service;
 use crate::signals::StopSignals;
 use crate::storage_stats;
 use crate::store_options::{ENGINE_OPEN_FILES_MAX, store_options};
@@ -186,7 +186,7 @@ impl Server {
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
         let state = &self.service.state;
         state.stats.connections_received.fetch_add(1, Relaxed);
-        let refusal = if state.clients_connected.load(Relaxed) >= self.clients_max as u64 {
+        let refusal = if state.clients.len() >= self.clients_max as u64 {
             Some(TOO_MANY_CLIENTS)
         } else if is_protected_from(&self.config, peer.ip()) {
             Some(DENIED)
@@ -208,12 +208,12 @@ impl Server {
             local.to_string(),
             !state.requires_password(),
         );
-        let span = tracing::debug_span!("client", id = session.id, %peer);
-        let present = Present::new(Arc::clone(&self.service));
+        let span = tracing::debug_span!("client", id = session.client.id, %peer);
+        let connected = Clients::add(&state.clients, &session.client);
         let connection = Connection::new(stream, Arc::clone(&self.service), session);
         let mut draining = self.draining.subscribe();
         let task = async move {
-            let _present = present;
+            let _connected = connected;
             let draining = async move {
                 // An error means that the server is gone, which is as good a reason to end.
                 let _ = draining.wait_for(|draining| *draining).await;
@@ -227,6 +227,7 @@ impl Server {
     async fn stop(mut self, patience: Duration) -> Result<(), ServeError> {
         drop(self.listeners);
         self.draining.send_replace(true);
+        self.service.state.waiting.close();
         let all_ended = async {
             while let Some(ended) = self.connections.join_next().await {
                 log_panic(ended);
@@ -246,22 +247,6 @@ impl Server {
 /// Whether protected mode keeps a client out: without a password only this machine's own come in.
 fn is_protected_from(config: &Config, client: IpAddr) -> bool {
     config.protected_mode && config.password.is_none() && !client.to_canonical().is_loopback()
-}
-
-/// Counts a client as connected for as long as it lives.
-struct Present(Arc<Service>);
-
-impl Present {
-    fn new(service: Arc<Service>) -> Self {
-        service.state.clients_connected.fetch_add(1, Relaxed);
-        Self(service)
-    }
-}
-
-impl Drop for Present {
-    fn drop(&mut self) {
-        self.0.state.clients_connected.fetch_sub(1, Relaxed);
-    }
 }
 
 /// Says why, if that can be done without waiting, and closes.

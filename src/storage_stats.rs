@@ -6,7 +6,7 @@ use std::time::Duration;
 use pontoon_storage::{CacheStats, LaneStats, Stats};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::run::Service;
+use crate::service::Service;
 
 /// How old the figures get.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use pontoon_storage::{Error, ReadLane};
+use pontoon_storage::{Error, ReadLane, Transaction};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use crate::command::tell_expired;
 use crate::data::{
     self, Effects, SWEEP_STEP_DEFAULT, SweepProgress, expire_step, has_expired, has_garbage,
     sweep_step,
 };
-use crate::run::{Service, now_ms};
+use crate::run::now_ms;
+use crate::service::Service;
 
 /// How often to look for work (Redis's `hz` is 10, too).
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -69,11 +71,12 @@ async fn sweep_once(service: &Arc<Service>, progress: &mut SweepProgress) -> dat
     let mut more = expired;
     while more {
         let (here, mut next) = (Arc::clone(service), progress.clone());
-        let step = move |tx: &mut _| {
+        let step = move |tx: &mut Transaction| {
             let limit = SWEEP_STEP_DEFAULT;
-            let mut effects = Effects::default();
+            let mut effects = Effects { interest: here.state.interest(), ..Effects::default() };
             let now_ms = now_ms();
             let done = expire_step(tx, &here.databases, now_ms, limit, &mut next, &mut effects)?;
+            tell_expired(tx, &here.state, effects);
             // Before the commit: whoever sees that the keys are gone must see them counted.
             here.state.stats.expired_keys.fetch_add(done.removed, Relaxed);
             Ok::<_, data::Error>((done.more, next))

@@ -70,7 +70,7 @@ fn authentication() {
 #[test]
 fn hello_switches_the_protocol() {
     let mut shell = Shell::new();
-    let id = shell.session.id;
+    let id = shell.session.client.id;
     let expected = format!(
         "[\"server\" \"redis\" \"version\" \"{REDIS_VERSION}\" \"proto\" 2 \"id\" {id} \"mode\" \
          \"standalone\" \"role\" \"master\" \"modules\" []]"
@@ -108,7 +108,7 @@ fn hello_authenticates() {
 #[test]
 fn client_knows_and_names() {
     let mut shell = Shell::new();
-    let id = shell.session.id;
+    let id = shell.session.client.id;
     shell.check("CLIENT ID", &id.to_string());
     shell.script(
         r#"

@@ -77,20 +77,21 @@ pub(super) fn set_name(session: &mut Session, name: &Bytes) -> Result<(), Fail> 
             "ERR Client names cannot contain spaces, newlines or special characters.",
         ));
     }
-    session.name = Bytes::copy_from_slice(name);
+    session.client.profile().name = Bytes::copy_from_slice(name);
     Ok(())
 }
 
 fn id(context: &mut ConnectionContext<'_>, _: &Args, out: &mut Encoder) -> Result<(), Fail> {
-    out.integer(context.session.id as i64);
+    out.integer(context.session.client.id as i64);
     Ok(())
 }
 
 fn getname(context: &mut ConnectionContext<'_>, _: &Args, out: &mut Encoder) -> Result<(), Fail> {
-    if context.session.name.is_empty() {
+    let profile = context.session.client.profile();
+    if profile.name.is_empty() {
         out.null();
     } else {
-        out.bulk(&context.session.name);
+        out.bulk(&profile.name);
     }
     Ok(())
 }
@@ -112,10 +113,11 @@ fn setinfo(
     out: &mut Encoder,
 ) -> Result<(), Fail> {
     let [_, _, attribute, value] = exactly(args)?;
+    let profile = &mut *context.session.client.profile();
     let (place, shown) = if is(attribute, "lib-name") {
-        (&mut context.session.lib_name, "lib-name")
+        (&mut profile.lib_name, "lib-name")
     } else if is(attribute, "lib-ver") {
-        (&mut context.session.lib_version, "lib-ver")
+        (&mut profile.lib_version, "lib-ver")
     } else {
         let text = format!("ERR Unrecognized option '{}'", lossy(attribute));
         return Err(Fail::Reply(text.into()));
@@ -131,20 +133,23 @@ fn setinfo(
 
 fn info(context: &mut ConnectionContext<'_>, _: &Args, out: &mut Encoder) -> Result<(), Fail> {
     let session = &*context.session;
+    let client = &session.client;
+    session.publish();
+    let profile = client.profile().clone();
     let line = format!(
         "id={} addr={} laddr={} name={} age={} idle={} flags=N db={} sub=0 psub=0 ssub=0 multi=-1 \
          cmd={} user={USER} resp={} lib-name={} lib-ver={}\n",
-        session.id,
-        session.addr,
-        session.local_addr,
-        lossy(&session.name),
-        session.created.elapsed().as_secs(),
-        session.last_interaction.elapsed().as_secs(),
-        session.db,
-        session.last_command,
-        session.protocol.version(),
-        lossy(&session.lib_name),
-        lossy(&session.lib_version),
+        client.id,
+        client.addr,
+        client.local_addr,
+        lossy(&profile.name),
+        client.created.elapsed().as_secs(),
+        profile.last_interaction.elapsed().as_secs(),
+        profile.db,
+        profile.last_command,
+        profile.protocol.version(),
+        lossy(&profile.lib_name),
+        lossy(&profile.lib_version),
     );
     out.verbatim("txt", line.as_bytes());
     Ok(())

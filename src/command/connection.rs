@@ -8,6 +8,7 @@ use crate::resp::{Args, Encoder, Protocol, parse_integer};
 use super::args::{exactly, integer, is, lossy};
 use super::client::set_name;
 use super::context::ConnectionContext;
+use super::execute_write::unwatch;
 use super::fail::Fail;
 use super::server_state::{REDIS_VERSION, ServerState};
 use super::spec::{Command, Flags, Group, Run};
@@ -46,12 +47,12 @@ pub(super) const COMMANDS: &[Command] = &[
         "O(1)",
         "Returns PONG, or its argument",
     ),
-    row("quit", -1, Run::Connection(quit)).flags(GREETING).docs(
+    row("quit", -1, Run::Connection(quit)).flags(GREETING.or(Flags::UNQUEUED)).docs(
         "1.0.0",
         "O(1)",
         "Closes the connection",
     ),
-    row("reset", 1, Run::Connection(reset)).flags(GREETING).docs(
+    row("reset", 1, Run::Connection(reset)).flags(GREETING.or(Flags::UNQUEUED)).docs(
         "6.2.0",
         "O(1)",
         "Brings the connection back to where it began",
@@ -141,7 +142,7 @@ fn hello(context: &mut ConnectionContext<'_>, args: &Args, out: &mut Encoder) ->
     out.bulk(b"proto");
     out.integer(protocol.version());
     out.bulk(b"id");
-    out.integer(context.session.id as i64);
+    out.integer(context.session.client.id as i64);
     for (name, value) in [("mode", "standalone"), ("role", "master")] {
         out.bulk(name.as_bytes());
         out.bulk(value.as_bytes());
@@ -160,7 +161,9 @@ fn quit(context: &mut ConnectionContext<'_>, _: &Args, out: &mut Encoder) -> Res
 fn reset(context: &mut ConnectionContext<'_>, _: &Args, out: &mut Encoder) -> Result<(), Fail> {
     let session = &mut *context.session;
     session.db = 0;
-    session.name.clear();
+    session.transaction = None;
+    unwatch(context.server, &session.client);
+    session.client.profile().name.clear();
     session.protocol = Protocol::Resp2;
     session.authenticated = !context.server.requires_password();
     out.set_protocol(Protocol::Resp2);

@@ -1,11 +1,19 @@
-//! What a command's function is given besides its arguments.
+//! What a command's function is given.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::data::{DbReader, DbWriter};
+use crate::resp::Protocol;
+use crate::service::Service;
 
+use super::clients::Client;
+use super::fail::Fail;
 use super::server_state::ServerState;
 use super::session::Session;
+
+/// Elements, or keys, that a command may walk over in a lane where others wait for it.
+pub const WALK_ELEMENTS_MAX: u64 = 1024;
 
 /// For commands that only read data.
 pub struct ReadContext<'a> {
@@ -13,6 +21,10 @@ pub struct ReadContext<'a> {
     pub db: DbReader<'a>,
     /// The server's own state.
     pub server: &'a ServerState,
+    /// The client that asks.
+    pub client: &'a Arc<Client>,
+    /// Whether it may walk as far as it likes.
+    pub may_walk: bool,
 }
 
 /// For commands that change data.
@@ -21,6 +33,13 @@ pub struct WriteContext<'a> {
     pub db: DbWriter<'a>,
     /// The server's own state.
     pub server: &'a ServerState,
+    /// The client that asks.
+    pub client: &'a Arc<Client>,
+    /// Whether it may walk as far as it likes.
+    pub may_walk: bool,
+    /// Whether it is run again for a client that has waited: then a key of a wrong type among those it
+    /// waits for is as good as none.
+    pub is_woken: bool,
 }
 
 /// For commands that touch no data.
@@ -31,4 +50,49 @@ pub struct ConnectionContext<'a> {
     pub server: &'a ServerState,
     /// The clock when the command began.
     pub now: SystemTime,
+}
+
+/// For commands that wait for what takes its time.
+#[derive(Debug, Clone)]
+pub struct AsyncContext {
+    /// The store, the databases and the server's own state.
+    pub service: Arc<Service>,
+    /// The client that asks.
+    pub client: Arc<Client>,
+    /// What to encode the reply in.
+    pub protocol: Protocol,
+    /// The client's selected database.
+    pub db: u8,
+}
+
+impl ReadContext<'_> {
+    /// Asks to walk over `elements`; call it before the first, and pass its error on: the command is
+    /// then run again where nobody waits for it.
+    ///
+    /// # Errors
+    /// [`Fail::Walk`] if it is too far for here.
+    pub fn walk(&self, elements: u64) -> Result<(), Fail> {
+        walk(self.may_walk, elements)
+    }
+}
+
+impl WriteContext<'_> {
+    /// As [`ReadContext::walk`]. What was written so far is undone. Only for commands that have a
+    /// [`Prepare`](super::Prepare); the others walk in the write lane whatever it costs.
+    ///
+    /// # Errors
+    /// [`Fail::Walk`] if it is too far for here.
+    pub fn walk(&self, elements: u64) -> Result<(), Fail> {
+        walk(self.may_walk, elements)
+    }
+
+    /// The same, as far as it reads.
+    pub fn reading(&mut self) -> ReadContext<'_> {
+        let Self { db, server, client, may_walk, .. } = self;
+        ReadContext { db: db.reader(), server, client, may_walk: *may_walk }
+    }
+}
+
+fn walk(may_walk: bool, elements: u64) -> Result<(), Fail> {
+    if may_walk || elements <= WALK_ELEMENTS_MAX { Ok(()) } else { Err(Fail::Walk) }
 }

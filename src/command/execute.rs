@@ -1,18 +1,21 @@
-//! Running commands: over a view, over a transaction, or on the connection itself.
+//! Running commands: over a view, or on the connection itself. `execute_write` has those that run over a
+//! transaction.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
-use pontoon_storage::{Cached, Reader, Transaction};
+use pontoon_storage::{Cached, Reader};
 
-use crate::data::{Databases, DbReader, DbWriter, RunState};
+use crate::data::{Databases, DbReader, RunState};
 use crate::resp::{Args, Encoder, Mark};
 
-use super::context::{ConnectionContext, ReadContext, WriteContext};
+use super::clients::Client;
+use super::context::{ConnectionContext, ReadContext};
 use super::fail::Fail;
 use super::server_state::ServerState;
 use super::session::Session;
-use super::spec::{Command, KeySpec, Run};
+use super::spec::{Command, KeySpec, Prepared, Run};
 
 /// A run stops after the command that brings its replies to this many bytes; the caller starts
 /// another for the rest. Bounds what a client that pipelines large reads makes the server hold.
@@ -25,8 +28,12 @@ pub struct Environment<'a> {
     pub databases: &'a Databases,
     /// The server's own state.
     pub server: &'a ServerState,
+    /// Who asks.
+    pub client: &'a Arc<Client>,
     /// The client's selected database.
     pub db: u8,
+    /// Whether commands may walk as far as they like: nobody waits for where they run.
+    pub may_walk: bool,
     /// The clock, in milliseconds since 1970: one reading for the whole run, so that its commands
     /// agree on what has expired.
     pub now_ms: u64,
@@ -35,36 +42,94 @@ pub struct Environment<'a> {
 /// A request with its row.
 pub type Request = (&'static Command, Args);
 
-/// Runs reading commands over one snapshot, in order, and encodes a reply for each. Returns how
-/// many it ran: all, unless [`REPLY_BYTES_PER_RUN_MAX`] was reached. A failing command has an error
+impl Environment<'_> {
+    pub(super) fn run_state(&self) -> RunState {
+        RunState::with_interest(self.databases, self.now_ms, self.server.interest())
+    }
+}
+
+/// How far a run came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ran {
+    /// How many commands have a reply, from the first.
+    pub done: usize,
+    /// Whether the next one would walk too far for where it was run: it is to be run alone, on the
+    /// background lane first.
+    pub walks: bool,
+}
+
+/// Runs reading commands over one snapshot, in order, and encodes a reply for each. It runs all of them
+/// unless [`REPLY_BYTES_PER_RUN_MAX`] is reached or one would walk too far. A failing command has an error
 /// reply; the others go on.
 pub fn execute_read(
     reader: &dyn Reader,
     environment: &Environment<'_>,
     requests: &[Request],
     out: &mut Encoder,
-) -> usize {
-    let mut state = RunState::new(environment.databases, environment.now_ms);
+) -> Ran {
+    let server = environment.server;
+    let mut state = environment.run_state();
     let reply_start = out.len_bytes();
-    let mut done = 0;
+    let mut ran = Ran::default();
     prefetch(reader, environment, &mut state, requests);
     for (position, (command, args)) in requests.iter().enumerate() {
         state.begin_command(position);
-        let db = DbReader::new(reader, &mut state, environment.db);
-        let mut context = ReadContext { db, server: environment.server };
         let mark = out.mark();
-        let outcome = match command.run {
-            Run::Read(run) => run(&mut context, args, out),
-            Run::Write(_) | Run::Connection(_) => Err(misplaced(command)),
-        };
-        reply_failure(outcome, mark, environment.server, out);
-        done += 1;
+        let timing = server.begin_command();
+        let outcome = run_read(reader, &mut state, environment, command, args, out);
+        if let Err(Fail::Walk) = outcome {
+            out.truncate_to(mark);
+            ran.walks = true;
+            break;
+        }
+        server.end_command(timing, command, args, environment.client, outcome.is_err());
+        reply_failure(outcome, mark, server, out);
+        ran.done += 1;
         if out.len_bytes() - reply_start >= REPLY_BYTES_PER_RUN_MAX {
             break;
         }
     }
-    count(&state, environment.server, done);
-    done
+    count(&state, server, ran.done);
+    server.tell_events(&state.effects.events);
+    ran
+}
+
+pub(super) fn run_read(
+    reader: &dyn Reader,
+    state: &mut RunState,
+    environment: &Environment<'_>,
+    command: &Command,
+    args: &Args,
+    out: &mut Encoder,
+) -> Result<(), Fail> {
+    let Run::Read(run) = command.run else { return Err(misplaced(command)) };
+    let mut context = ReadContext {
+        db: DbReader::new(reader, state, environment.db),
+        server: environment.server,
+        client: environment.client,
+        may_walk: environment.may_walk,
+    };
+    run(&mut context, args, out)
+}
+
+/// Does the first part of a command that walks far and writes: see [`Prepare`](super::Prepare).
+///
+/// # Errors
+/// What the command answers instead.
+pub fn prepare(
+    reader: &dyn Reader,
+    environment: &Environment<'_>,
+    (command, args): &Request,
+) -> Result<Prepared, Fail> {
+    let prepare = command.prepare.ok_or_else(|| misplaced(command))?;
+    let mut state = environment.run_state();
+    let mut context = ReadContext {
+        db: DbReader::new(reader, &mut state, environment.db),
+        server: environment.server,
+        client: environment.client,
+        may_walk: true,
+    };
+    prepare(&mut context, args)
 }
 
 /// What became of a run over the record cache.
@@ -85,24 +150,26 @@ pub fn execute_cached(
     requests: &[Request],
     out: &mut Encoder,
 ) -> CachedRun {
-    let mut state = RunState::new(environment.databases, environment.now_ms);
+    let server = environment.server;
+    let mut state = environment.run_state();
     let reply_start = out.len_bytes();
     let mut ran = CachedRun::default();
     for (command, args) in requests {
-        let Run::Read(run) = command.run else { break };
-        if command.keys == KeySpec::NONE || command.is_walking() {
+        let is_plain = matches!(command.run, Run::Read(_)) && !command.is_walking();
+        if !is_plain || command.keys == KeySpec::NONE && command.movable_keys.is_none() {
             break;
         }
         let (mark, tally) = (out.mark(), state.tally);
-        let db = DbReader::new(cached, &mut state, environment.db);
-        let outcome = run(&mut ReadContext { db, server: environment.server }, args, out);
-        if cached.has_missed() {
+        let timing = server.begin_command();
+        let outcome = run_read(cached, &mut state, environment, command, args, out);
+        if cached.has_missed() || matches!(outcome, Err(Fail::Walk)) {
             out.truncate_to(mark);
             state.tally = tally;
             ran.is_limited = cached.is_exhausted();
             break;
         }
-        reply_failure(outcome, mark, environment.server, out);
+        server.end_command(timing, command, args, environment.client, outcome.is_err());
+        reply_failure(outcome, mark, server, out);
         ran.done += 1;
         if out.len_bytes() - reply_start >= REPLY_BYTES_PER_RUN_MAX {
             ran.is_limited = true;
@@ -110,56 +177,10 @@ pub fn execute_cached(
         }
     }
     if ran.done > 0 {
-        count(&state, environment.server, ran.done);
+        count(&state, server, ran.done);
+        server.tell_events(&state.effects.events);
     }
     ran
-}
-
-/// Runs reading and writing commands over one transaction, in order, each in a savepoint of its
-/// own, and encodes a reply for each. Returns how many it ran, as [`execute_read`] does. A failing
-/// command has an error reply and none of its writes; the others stand.
-///
-/// # Errors
-/// The storage's, from keeping the books of the whole run: the transaction must then be undone, and
-/// the replies are void.
-pub fn execute_write(
-    tx: &mut Transaction,
-    environment: &Environment<'_>,
-    requests: &[Request],
-    out: &mut Encoder,
-) -> pontoon_storage::Result<usize> {
-    let mut state = RunState::new(environment.databases, environment.now_ms);
-    let reply_start = out.len_bytes();
-    let mut done = 0;
-    for (command, args) in requests {
-        let mark = out.mark();
-        let outcome = match command.run {
-            Run::Read(run) => {
-                let db = DbReader::new(tx, &mut state, environment.db);
-                run(&mut ReadContext { db, server: environment.server }, args, out)
-            }
-            Run::Write(run) => {
-                let checkpoint = state.checkpoint();
-                let outcome = tx.savepoint(|tx| {
-                    let db = DbWriter::new(tx, &mut state, environment.db);
-                    run(&mut WriteContext { db, server: environment.server }, args, out)
-                });
-                if outcome.is_err() {
-                    state.restore(checkpoint);
-                }
-                outcome
-            }
-            Run::Connection(_) => Err(misplaced(command)),
-        };
-        reply_failure(outcome, mark, environment.server, out);
-        done += 1;
-        if out.len_bytes() - reply_start >= REPLY_BYTES_PER_RUN_MAX {
-            break;
-        }
-    }
-    state.write_books(tx)?;
-    count(&state, environment.server, done);
-    Ok(done)
 }
 
 /// Runs a command that touches no data, on the spot, and encodes its reply. Keeps the encoder's
@@ -172,12 +193,15 @@ pub fn run_connection(
     out: &mut Encoder,
 ) {
     let mark = out.mark();
+    let timing = server.begin_command();
     let outcome = match command.run {
-        Run::Connection(run) => {
+        // An async command that gets here is inside of a transaction.
+        Run::Connection(run) | Run::Async(_, run) => {
             run(&mut ConnectionContext { session, server, now: SystemTime::now() }, args, out)
         }
         Run::Read(_) | Run::Write(_) => Err(misplaced(command)),
     };
+    server.end_command(timing, command, args, &session.client, outcome.is_err());
     reply_failure(outcome, mark, server, out);
     server.stats.commands_processed.fetch_add(1, Relaxed);
 }
@@ -204,20 +228,25 @@ fn prefetch(
     let _ = state.prefetch(reader, environment.db, keys);
 }
 
-fn reply_failure(outcome: Result<(), Fail>, mark: Mark, server: &ServerState, out: &mut Encoder) {
+pub(super) fn reply_failure(
+    outcome: Result<(), Fail>,
+    mark: Mark,
+    server: &ServerState,
+    out: &mut Encoder,
+) {
     if let Err(fail) = outcome {
         out.truncate_to(mark);
         refuse(&fail, server, out);
     }
 }
 
-fn misplaced(command: &Command) -> Fail {
+pub(super) fn misplaced(command: &Command) -> Fail {
     Fail::Reply(format!("ERR command '{}' cannot run here", command.name).into())
 }
 
 /// Adds what a run counted to the server's counters: once a run rather than once a command, since
 /// all threads share them.
-fn count(state: &RunState, server: &ServerState, commands: usize) {
+pub(super) fn count(state: &RunState, server: &ServerState, commands: usize) {
     let stats = &server.stats;
     stats.commands_processed.fetch_add(commands as u64, Relaxed);
     for (counter, count) in [

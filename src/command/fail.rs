@@ -1,6 +1,9 @@
 //! Why a command has no ordinary reply.
 
 use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
 
 use crate::data;
 use crate::resp::Encoder;
@@ -12,6 +15,41 @@ pub enum Fail {
     Reply(Cow<'static, str>),
     /// The storage failed.
     Storage(pontoon_storage::Error),
+    /// No failure yet: it would have to walk further than it may where it runs, so that it is to be run
+    /// elsewhere. See [`ReadContext::walk`](super::ReadContext::walk).
+    Walk,
+    /// No failure at all: nothing is there yet, and the client wants to wait for it.
+    Block(Block),
+}
+
+/// How a client that found nothing waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// The keys of which any may come to hold what it waits for.
+    pub keys: Vec<Bytes>,
+    /// How long it waits at the most; `None`: for ever.
+    pub timeout: Option<Duration>,
+    /// The reply if nothing comes.
+    pub nothing: Nothing,
+}
+
+/// The reply of a command that waited in vain, or could not wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nothing {
+    /// A null where an array would stand.
+    Array,
+    /// A null where a string would stand.
+    Bulk,
+}
+
+impl Nothing {
+    /// Encodes the reply.
+    pub fn encode(self, out: &mut Encoder) {
+        match self {
+            Nothing::Array => out.null_array(),
+            Nothing::Bulk => out.null(),
+        }
+    }
 }
 
 impl Fail {
@@ -47,6 +85,10 @@ impl Fail {
                 let code = if is_write_failure(error) { "MISCONF" } else { "ERR" };
                 out.error(&format!("{code} {error}"));
             }
+            // Whoever runs commands takes these two for what they are; in a place where nothing waits
+            // and nothing is run again, they are answered like this.
+            Fail::Walk => out.error("ERR the command cannot run here"),
+            Fail::Block(block) => block.nothing.encode(out),
         }
     }
 }

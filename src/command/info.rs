@@ -101,9 +101,9 @@ fn server(state: &ServerState, fields: &mut Fields) {
 }
 
 fn clients(state: &ServerState, fields: &mut Fields) {
-    fields.add("connected_clients", state.clients_connected.load(Relaxed));
+    fields.add("connected_clients", state.clients.len());
     fields.add("maxclients", state.settings.clients_max);
-    fields.add("blocked_clients", 0);
+    fields.add("blocked_clients", state.waiting.len());
     fields.add("tracking_clients", 0);
 }
 

@@ -159,13 +159,13 @@ fn getkeys(_: &mut ConnectionContext<'_>, args: &Args, out: &mut Encoder) -> Res
     let ([_, _], request) = at_least(args)?;
     let request = request.to_vec();
     let command = find(&request).map_err(|_| Fail::text("ERR Invalid command specified"))?;
-    if command.keys == KeySpec::NONE {
+    if command.keys == KeySpec::NONE && command.movable_keys.is_none() {
         return Err(Fail::text("ERR The command has no key arguments"));
     }
     if !command.accepts(request.len()) {
         return Err(Fail::text("ERR Invalid number of arguments specified for command"));
     }
-    let keys: Vec<_> = command.keys.of(&request).collect();
+    let keys = command.keys_of(&request);
     out.array(keys.len());
     for key in keys {
         out.bulk(key);
@@ -273,7 +273,7 @@ fn flags(command: &Command) -> Vec<&'static str> {
         Run::Read(_) if command.keys != KeySpec::NONE => Some("readonly"),
         Run::Read(_) if command.flags.contains(Flags::KEYSPACE) => Some("readonly"),
         Run::Write(_) => Some("write"),
-        Run::Read(_) | Run::Connection(_) => None,
+        Run::Read(_) | Run::Connection(_) | Run::Async(..) => None,
     };
     let named = Flags::NAMED.iter().filter(|(flag, _)| command.flags.contains(*flag));
     access.into_iter().chain(named.map(|(_, name)| *name)).collect()
@@ -290,12 +290,11 @@ fn categories(command: &Command) -> Vec<&'static str> {
         Some(&"write") => names.push("write"),
         _ => {}
     }
-    match command.group {
-        Group::String => names.push("string"),
-        Group::Connection => names.push("connection"),
-        // Redis counts it among them, though it documents it under the server.
-        Group::Server if command.name.starts_with("command") => names.push("connection"),
-        Group::Generic | Group::Server => {}
+    // Redis counts COMMAND among the connection's, though it documents it under the server.
+    let is_command = command.name.starts_with("command");
+    names.extend(command.group.category().or(is_command.then_some("connection")));
+    if command.is_blocking() {
+        names.push("blocking");
     }
     if command.flags.contains(Flags::ADMIN) {
         names.push("admin");

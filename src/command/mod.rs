@@ -14,16 +14,19 @@
 
 mod args;
 mod client;
+mod clients;
 mod connection;
 mod context;
 mod decimal;
 mod docs;
 mod execute;
+mod execute_write;
 mod expire;
 mod fail;
 mod info;
 mod introspect;
 mod key;
+mod pubsub;
 mod scan;
 mod server;
 mod server_state;
@@ -32,15 +35,31 @@ mod spec;
 mod string;
 mod string_options;
 mod table;
+mod transaction;
+mod waiting;
+mod watch;
 
-pub use context::{ConnectionContext, ReadContext, WriteContext};
+pub use clients::{Client, Clients, Connected, OutputLimit, Profile};
+pub use context::{AsyncContext, ConnectionContext, ReadContext, WALK_ELEMENTS_MAX, WriteContext};
 pub use docs::commands_markdown;
 pub use execute::{
-    CachedRun, Environment, REPLY_BYTES_PER_RUN_MAX, Request, execute_cached, execute_read,
-    execute_write, refuse, run_connection,
+    CachedRun, Environment, REPLY_BYTES_PER_RUN_MAX, Ran, Request, execute_cached, execute_read,
+    prepare, refuse, run_connection,
 };
-pub use fail::Fail;
-pub use server_state::{REDIS_VERSION, ServerState, Settings, ShutdownRequest, Stats};
-pub use session::Session;
-pub use spec::{Command, ConnectionFn, Flags, Group, KeySpec, ReadFn, Run, WriteFn};
-pub use table::{admit, all, find, lookup};
+pub use execute_write::{
+    Blocked, WriteRun, execute_prepared, execute_transaction, execute_write, tell_expired, unwatch,
+};
+pub use fail::{Block, Fail, Nothing};
+pub use pubsub::PubSub;
+pub use server_state::{
+    CommandStats, REDIS_VERSION, ServerState, Settings, ShutdownRequest, Stats, Timing,
+};
+pub use session::{QueuedTransaction, ReplyMode, Session, Subscriptions, argument_bytes};
+pub use spec::{
+    AsyncFn, Command, ConnectionFn, Flags, Group, KeySpec, MovableKeys, Prepare, Prepared, ReadFn,
+    Run, WriteFn,
+};
+pub use table::{admit, all, find, ids_len, lookup};
+pub use transaction::QUEUED_BYTES_MAX;
+pub use waiting::{Answer, Waiter, Waiting};
+pub use watch::{WATCHED_KEYS_MAX, Was, Watch, WatchedKey, Watches};

@@ -2,11 +2,21 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use tokio::sync::watch;
+
+use crate::data::{Event, Interest};
+use crate::resp::Args;
+
+use super::clients::{Client, Clients};
+use super::pubsub::PubSub;
+use super::spec::Command;
+use super::table::ids_len;
+use super::waiting::Waiting;
+use super::watch::Watches;
 
 /// The Redis version whose behaviour the commands follow: what `HELLO` and `INFO` report.
 pub const REDIS_VERSION: &str = "7.0.15";
@@ -68,6 +78,21 @@ impl Stats {
     }
 }
 
+/// What one command has done.
+#[derive(Debug, Default)]
+pub struct CommandStats {
+    /// How often it ran.
+    pub calls: AtomicU64,
+    /// For how long in all, in microseconds.
+    pub micros: AtomicU64,
+    /// How often it answered with an error.
+    pub failed: AtomicU64,
+}
+
+/// When a command began.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing(Instant);
+
 /// A client's wish that the server stop, from `SHUTDOWN`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShutdownRequest {
@@ -84,7 +109,15 @@ pub struct ServerState {
     /// Counters.
     pub stats: Stats,
     /// Clients connected now.
-    pub clients_connected: AtomicU64,
+    pub clients: Arc<Clients>,
+    /// Keys that clients watch.
+    pub watches: Watches,
+    /// Clients that wait for keys.
+    pub waiting: Waiting,
+    /// Who listens to what.
+    pub pubsub: Arc<PubSub>,
+    /// What each command has done, by its id.
+    pub command_stats: Vec<CommandStats>,
     /// 40 hexadecimal digits that differ from start to start.
     pub run_id: String,
     /// When it started, on the monotonic clock.
@@ -104,7 +137,11 @@ impl ServerState {
         Self {
             settings,
             stats: Stats::default(),
-            clients_connected: AtomicU64::new(0),
+            clients: Arc::default(),
+            watches: Watches::default(),
+            waiting: Waiting::default(),
+            pubsub: Arc::default(),
+            command_stats: (0..ids_len()).map(|_| CommandStats::default()).collect(),
             run_id: random_hex(40),
             started: Instant::now(),
             started_at: SystemTime::now(),
@@ -128,6 +165,49 @@ impl ServerState {
     /// Whether clients must authenticate.
     pub fn requires_password(&self) -> bool {
         self.settings.password.is_some()
+    }
+
+    /// Begins to measure a command.
+    pub fn begin_command(&self) -> Timing {
+        Timing(Instant::now())
+    }
+
+    /// Counts a command that has run, and how long it took.
+    pub fn end_command(
+        &self,
+        Timing(begun): Timing,
+        command: &Command,
+        _args: &Args,
+        _client: &Arc<Client>,
+        failed: bool,
+    ) {
+        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        if let Some(stats) = self.command_stats.get(command.id) {
+            stats.calls.fetch_add(1, Relaxed);
+            stats.micros.fetch_add(micros, Relaxed);
+            stats.failed.fetch_add(u64::from(failed), Relaxed);
+        }
+    }
+
+    /// What others want to hear of a run of commands that begins now.
+    pub fn interest(&self) -> Interest {
+        Interest {
+            watching: !self.watches.is_empty(),
+            waiting: !self.waiting.is_empty(),
+            event_classes: self.event_classes(),
+        }
+    }
+
+    /// The classes of events that somebody may listen for: bits of [`crate::data::effects::class`].
+    pub fn event_classes(&self) -> u32 {
+        0
+    }
+
+    /// Tells those who listen what happened.
+    pub fn tell_events(&self, events: &[Event]) {
+        if !events.is_empty() {
+            self.pubsub.tell_events(events);
+        }
     }
 
     /// Asks the server to stop.

@@ -1,8 +1,11 @@
 //! What a row of the command table says.
 
+use bytes::Bytes;
+use futures::future::BoxFuture;
+
 use crate::resp::{Args, Encoder};
 
-use super::context::{ConnectionContext, ReadContext, WriteContext};
+use super::context::{AsyncContext, ConnectionContext, ReadContext, WriteContext};
 use super::fail::Fail;
 
 /// One command, or one subcommand of a container command.
@@ -10,6 +13,8 @@ use super::fail::Fail;
 /// Rows are written with the `const` builder so that each is a few lines beside its function.
 #[derive(Debug, Clone, Copy)]
 pub struct Command {
+    /// Its place in the table, subcommands included: what counters are kept by. The table gives it.
+    pub id: usize,
     /// Its name in lower case; a subcommand's has its container's before it: `client|id`.
     pub name: &'static str,
     /// How many arguments, the name (of a subcommand: both names) among them; negative: at least
@@ -19,6 +24,11 @@ pub struct Command {
     pub flags: Flags,
     /// Which of its arguments are keys.
     pub keys: KeySpec,
+    /// Which of its arguments are keys besides, where that depends on other arguments.
+    pub movable_keys: Option<MovableKeys>,
+    /// For a command that writes and may have to walk far: what it does first, over a snapshot. See
+    /// [`Prepare`].
+    pub prepare: Option<Prepare>,
     /// The family it is documented under.
     pub group: Group,
     /// The Redis version that introduced it.
@@ -39,10 +49,13 @@ impl Command {
     /// A row with the given name, arity and function, and nothing else.
     pub const fn new(name: &'static str, arity: i32, run: Run) -> Self {
         Self {
+            id: 0,
             name,
             arity,
             flags: Flags::NONE,
             keys: KeySpec::NONE,
+            movable_keys: None,
+            prepare: None,
             group: Group::Generic,
             since: "1.0.0",
             summary: "",
@@ -62,6 +75,19 @@ impl Command {
     /// Sets which arguments are keys: see [`KeySpec`].
     pub const fn keys(mut self, first: u32, last: i32, step: u32) -> Self {
         self.keys = KeySpec { first, last, step };
+        self
+    }
+
+    /// Sets which arguments are keys where that depends on other arguments: `find` returns their
+    /// positions, in order and all that [`keys`](Command::keys) does not name already.
+    pub const fn movable_keys(mut self, find: MovableKeys) -> Self {
+        self.movable_keys = Some(find);
+        self.flags(Flags::MOVABLE_KEYS)
+    }
+
+    /// Sets what it does first over a snapshot, if it has to walk far.
+    pub const fn prepare(mut self, prepare: Prepare) -> Self {
+        self.prepare = Some(prepare);
         self
     }
 
@@ -106,6 +132,20 @@ impl Command {
         if self.arity < 0 { len >= needed } else { len == needed }
     }
 
+    /// The keys of a request, in the order of the arguments.
+    pub fn keys_of<'a>(&self, args: &'a Args) -> Vec<&'a Bytes> {
+        let mut keys: Vec<&Bytes> = self.keys.of(args).collect();
+        if let Some(find) = self.movable_keys {
+            keys.extend(find(args).into_iter().filter_map(|position| args.get(position)));
+        }
+        keys
+    }
+
+    /// Whether it may have to wait for a key to hold something, so that it runs alone.
+    pub fn is_blocking(&self) -> bool {
+        self.flags.contains(Flags::BLOCKING)
+    }
+
     /// Whether it changes data, so that a run with it belongs to the write lane.
     pub fn is_write(&self) -> bool {
         matches!(self.run, Run::Write(_))
@@ -115,6 +155,11 @@ impl Command {
     /// run before it.
     pub fn is_connection(&self) -> bool {
         matches!(self.run, Run::Connection(_))
+    }
+
+    /// Whether it waits for what takes its time, and ends the run before it.
+    pub fn is_async(&self) -> bool {
+        matches!(self.run, Run::Async(..))
     }
 
     /// Whether it walks many keys, and so runs alone, on the background lane if it only reads.
@@ -133,7 +178,25 @@ pub enum Run {
     Write(WriteFn),
     /// Touches no data: the connection's and the server's own state. Never blocks.
     Connection(ConnectionFn),
+    /// Waits, without blocking a thread, for what takes its time: an fsync, a checkpoint, a delay. In a
+    /// transaction, where nothing waits, the second function answers.
+    Async(AsyncFn, ConnectionFn),
 }
+
+/// Positions of the arguments that are keys.
+pub type MovableKeys = fn(&Args) -> Vec<usize>;
+
+/// Does the reading of a command that walks far and writes, over a snapshot on the background lane, and
+/// returns what is left to do in the write lane: that runs if none of the command's keys has changed
+/// meanwhile; if one has, the command runs whole in the write lane. It checks its arguments itself.
+pub type Prepare = fn(&mut ReadContext<'_>, &Args) -> Result<Prepared, Fail>;
+
+/// See [`Prepare`].
+pub type Prepared =
+    Box<dyn FnOnce(&mut WriteContext<'_>, &mut Encoder) -> Result<(), Fail> + Send + 'static>;
+
+/// See [`Run::Async`]. The future is dropped if the client leaves.
+pub type AsyncFn = fn(AsyncContext, Args) -> BoxFuture<'static, Result<Encoder, Fail>>;
 
 /// See [`Run::Read`].
 pub type ReadFn = fn(&mut ReadContext<'_>, &Args, &mut Encoder) -> Result<(), Fail>;
@@ -148,6 +211,7 @@ impl std::fmt::Debug for Run {
             Run::Read(_) => "Read",
             Run::Write(_) => "Write",
             Run::Connection(_) => "Connection",
+            Run::Async(..) => "Async",
         })
     }
 }
@@ -169,7 +233,7 @@ impl KeySpec {
     pub const NONE: KeySpec = KeySpec { first: 0, last: 0, step: 0 };
 
     /// The keys of a request, in order.
-    pub fn of<'a>(&self, args: &'a Args) -> impl Iterator<Item = &'a bytes::Bytes> + use<'a> {
+    pub fn of<'a>(&self, args: &'a Args) -> impl Iterator<Item = &'a Bytes> + use<'a> {
         let len = args.len();
         let end = match usize::try_from(self.last) {
             Ok(last) => last + 1,
@@ -183,7 +247,7 @@ impl KeySpec {
 
 /// A set of properties of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Flags(u16);
+pub struct Flags(u32);
 
 impl Flags {
     /// None of them.
@@ -213,16 +277,34 @@ impl Flags {
     /// Can do harm at large. Our own; shown as the category `@dangerous`.
     pub const DANGEROUS: Flags = Flags(1 << 11);
 
+    /// May wait for a key to hold something. Such a command ends the run before it.
+    pub const BLOCKING: Flags = Flags(1 << 12);
+    /// About publishing and subscribing.
+    pub const PUBSUB: Flags = Flags(1 << 13);
+    /// Not shown to `MONITOR`.
+    pub const SKIP_MONITOR: Flags = Flags(1 << 14);
+    /// Not in the slow log.
+    pub const SKIP_SLOWLOG: Flags = Flags(1 << 15);
+    /// Which arguments are keys depends on others.
+    pub const MOVABLE_KEYS: Flags = Flags(1 << 16);
+    /// Not queued behind `MULTI` but run at once. Our own.
+    pub const UNQUEUED: Flags = Flags(1 << 17);
+
     /// The flags that `COMMAND` shows, by its names.
     pub const NAMED: &'static [(Flags, &'static str)] = &[
         (Flags::DENYOOM, "denyoom"),
         (Flags::ADMIN, "admin"),
+        (Flags::PUBSUB, "pubsub"),
         (Flags::NOSCRIPT, "noscript"),
+        (Flags::BLOCKING, "blocking"),
         (Flags::LOADING, "loading"),
         (Flags::STALE, "stale"),
+        (Flags::SKIP_MONITOR, "skip_monitor"),
+        (Flags::SKIP_SLOWLOG, "skip_slowlog"),
         (Flags::FAST, "fast"),
         (Flags::NO_AUTH, "no_auth"),
         (Flags::NO_MULTI, "no_multi"),
+        (Flags::MOVABLE_KEYS, "movablekeys"),
         (Flags::ALLOW_BUSY, "allow_busy"),
     ];
 
@@ -244,6 +326,18 @@ pub enum Group {
     Generic,
     /// Strings.
     String,
+    /// Hashes.
+    Hash,
+    /// Lists.
+    List,
+    /// Sets.
+    Set,
+    /// Sorted sets.
+    SortedSet,
+    /// Publishing and subscribing.
+    PubSub,
+    /// Transactions.
+    Transactions,
     /// The connection.
     Connection,
     /// The server.
@@ -252,16 +346,42 @@ pub enum Group {
 
 impl Group {
     /// Every group, in the order of the documentation.
-    pub const ALL: &'static [Group] =
-        &[Group::Generic, Group::String, Group::Connection, Group::Server];
+    pub const ALL: &'static [Group] = &[
+        Group::Generic,
+        Group::String,
+        Group::Hash,
+        Group::List,
+        Group::Set,
+        Group::SortedSet,
+        Group::PubSub,
+        Group::Transactions,
+        Group::Connection,
+        Group::Server,
+    ];
 
     /// Its name in `COMMAND DOCS`.
     pub fn name(self) -> &'static str {
         match self {
             Group::Generic => "generic",
             Group::String => "string",
+            Group::Hash => "hash",
+            Group::List => "list",
+            Group::Set => "set",
+            Group::SortedSet => "sorted-set",
+            Group::PubSub => "pubsub",
+            Group::Transactions => "transactions",
             Group::Connection => "connection",
             Group::Server => "server",
+        }
+    }
+
+    /// Its access control category, without the `@`, if it has one of its own.
+    pub fn category(self) -> Option<&'static str> {
+        match self {
+            Group::Generic | Group::Server => None,
+            Group::SortedSet => Some("sortedset"),
+            Group::Transactions => Some("transaction"),
+            other => Some(other.name()),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::fail::Fail;
 use super::server_state::ServerState;
 use super::session::Session;
 use super::spec::{Command, Flags};
-use super::{client, connection, expire, introspect, key, scan, server, string};
+use super::{client, connection, expire, introspect, key, scan, server, string, transaction};
 
 /// The rows of each family.
 const FAMILIES: &[&[Command]] = &[
@@ -24,16 +24,32 @@ const FAMILIES: &[&[Command]] = &[
     scan::COMMANDS,
     server::COMMANDS,
     string::COMMANDS,
+    transaction::COMMANDS,
 ];
 
 /// As much of a client's bytes as an error reply repeats.
 const ECHOED_BYTES_MAX: usize = 128;
 
 static TABLE: LazyLock<Vec<&'static Command>> = LazyLock::new(|| {
-    let mut table: Vec<_> = FAMILIES.iter().copied().flatten().collect();
+    let mut table: Vec<Command> = FAMILIES.iter().copied().flatten().copied().collect();
     table.sort_unstable_by_key(|command| command.name);
+    let mut ids = 0..;
+    let mut number = |command: &Command| Command { id: ids.next().unwrap_or(0), ..*command };
+    // It lives as long as the program.
     table
+        .iter()
+        .map(|command| {
+            let subcommands: Vec<Command> = command.subcommands.iter().map(&mut number).collect();
+            let command = Command { subcommands: subcommands.leak(), ..number(command) };
+            &*Box::leak(Box::new(command))
+        })
+        .collect()
 });
+
+/// How many commands there are, subcommands included: every id is below it.
+pub fn ids_len() -> usize {
+    TABLE.iter().map(|command| 1 + command.subcommands.len()).sum()
+}
 
 /// Every command, by name; subcommands are in their containers' rows.
 pub fn all() -> &'static [&'static Command] {

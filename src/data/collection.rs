@@ -6,8 +6,8 @@
 //! become large stays so until it is overwritten.
 
 use bytes::Bytes;
-use pontoon_storage::engine::PageLimit;
 use pontoon_storage::KeyRange;
+use pontoon_storage::engine::PageLimit;
 
 use super::encoding::{self, CollectionHead, Kind, Record, packed};
 use super::error::Result;

@@ -105,6 +105,9 @@ impl<'a> DbWriter<'a> {
     pub fn read_kind(&mut self, key: &[u8], kind: Kind) -> Result<Option<Record>> {
         let record = self.lookup(key)?;
         self.state.tally.count_lookup(record.is_some());
+        if record.is_none() {
+            self.state.effects.notify(class::KEY_MISS, "keymiss", self.db, key);
+        }
         expect_kind(record, kind)
     }
 

@@ -38,6 +38,25 @@ impl Encoder {
         Self { protocol, ..Self::default() }
     }
 
+    /// Adds what is encoded already.
+    pub fn encoded(&mut self, bytes: Bytes) {
+        if bytes.len() < SHARED_BYTES_MIN {
+            return self.tail.extend_from_slice(&bytes);
+        }
+        self.end_tail();
+        self.chunks_bytes += bytes.len();
+        self.chunks.push(bytes);
+    }
+
+    /// All of it as one piece, for those who are sent the same.
+    pub fn into_bytes(mut self) -> Bytes {
+        self.end_tail();
+        match self.chunks.len() {
+            0 | 1 => self.chunks.pop().unwrap_or_default(),
+            _ => self.chunks.concat().into(),
+        }
+    }
+
     /// The protocol it writes.
     pub fn protocol(&self) -> Protocol {
         self.protocol

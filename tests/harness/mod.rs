@@ -10,8 +10,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::executor::block_on;
 use pontoon::command::{
-    Environment, Request, ServerState, Session, Settings, admit, execute_read, execute_write,
-    refuse, run_connection,
+    Environment, Ran, Request, ServerState, Session, Settings, WriteRun, admit, execute_read,
+    execute_write, refuse, run_connection,
 };
 use pontoon::data::{self, Databases, Effects, ExpireStep, SweepProgress};
 use pontoon::resp::{Args, Encoder};
@@ -208,25 +208,34 @@ impl Shell {
         let mut out = Encoder::new(self.session.protocol);
         let writes = requests.iter().any(|(command, _)| command.is_write());
         let len = requests.len();
+        let client = Arc::clone(&self.session.client);
         let environment = move |run: &mut dyn FnMut(Environment<'_>)| {
-            run(Environment { databases: &databases, server: &server, db, now_ms });
+            let (databases, server, client) = (&databases, &server, &client);
+            run(Environment { databases, server, client, db, may_walk: true, now_ms });
         };
-        let (done, out) = if writes {
+        let (ran, out) = if writes {
             block_on(self.store.update(move |tx| {
-                let mut done = Ok(0);
-                environment(&mut |env| done = execute_write(tx, &env, &requests, &mut out));
-                done.map(|done| (done, out))
+                let mut run = Ok(WriteRun::default());
+                environment(&mut |env| run = execute_write(tx, &env, &requests, &mut out));
+                let WriteRun { ran, blocked } = run?;
+                if let Some(blocked) = blocked {
+                    // Here nobody waits.
+                    blocked.waiter.cancel();
+                    environment(&mut |env| env.server.waiting.remove(&blocked.waiter));
+                    out.simple("blocked");
+                }
+                Ok::<_, Error>((ran, out))
             }))
             .unwrap()
         } else {
             block_on(self.store.view(move |view| {
-                let mut done = 0;
-                environment(&mut |env| done = execute_read(view, &env, &requests, &mut out));
-                Ok::<_, Error>((done, out))
+                let mut ran = Ran::default();
+                environment(&mut |env| ran = execute_read(view, &env, &requests, &mut out));
+                Ok::<_, Error>((ran, out))
             }))
             .unwrap()
         };
-        assert_eq!(done, len, "the run stopped early");
+        assert_eq!(ran.done, len, "the run stopped early");
         concat(out)
     }
 }

@@ -1,0 +1,368 @@
+//! Running commands over a transaction: in the write lane, each in a savepoint of its own, with those
+//! served who waited for what they did.
+
+use std::sync::Arc;
+
+use pontoon_storage::{Reader, Transaction};
+use tokio::sync::oneshot;
+
+use crate::data::{DbReader, DbWriter, Kind, RunState};
+use crate::resp::{Args, Encoder, Protocol};
+
+use super::clients::Client;
+use super::context::WriteContext;
+use super::execute::{
+    Environment, REPLY_BYTES_PER_RUN_MAX, Ran, Request, count, misplaced, reply_failure,
+    run_connection, run_read,
+};
+use super::fail::{Block, Fail};
+use super::session::Session;
+use super::spec::{Command, Prepared, Run};
+use super::waiting::{Answer, Waiter};
+use super::watch::{Was, Watch};
+
+/// Clients that one operation serves of those that wait; those behind them are served by the next
+/// operation that makes a key ready. Bounds how long one client's write holds the lane.
+const SERVED_PER_OPERATION_MAX: usize = 10_000;
+
+/// How a run that may write came out.
+#[derive(Debug, Default)]
+pub struct WriteRun {
+    /// How far it came.
+    pub ran: Ran,
+    /// The last command, which has no reply yet, waits for a key.
+    pub blocked: Option<Blocked>,
+}
+
+/// A command that has begun to wait.
+#[derive(Debug)]
+pub struct Blocked {
+    /// The client's place in the lines of its keys; whoever drops this must
+    /// [remove](super::Waiting::remove) it.
+    pub waiter: Arc<Waiter>,
+    /// Where the answer comes.
+    pub answer: oneshot::Receiver<Answer>,
+}
+
+/// Runs reading and writing commands over one transaction, in order, each in a savepoint of its
+/// own, and encodes a reply for each, as far as [`execute_read`](super::execute_read) does. A failing
+/// command has an error reply and none of its writes; the others stand. Clients that wait for what a
+/// command did are served before the next one.
+///
+/// # Errors
+/// The storage's, from keeping the books of the whole run: the transaction must then be undone, and
+/// the replies are void.
+pub fn execute_write(
+    tx: &mut Transaction,
+    environment: &Environment<'_>,
+    requests: &[Request],
+    out: &mut Encoder,
+) -> pontoon_storage::Result<WriteRun> {
+    let mut state = environment.run_state();
+    let mut run = WriteRun::default();
+    let reply_start = out.len_bytes();
+    for request in requests {
+        let (command, args) = request;
+        let mark = out.mark();
+        let timing = environment.server.begin_command();
+        let outcome = run_one(tx, &mut state, environment, command, args, out, false);
+        match outcome {
+            Err(Fail::Walk) => {
+                out.truncate_to(mark);
+                run.ran.walks = true;
+                break;
+            }
+            Err(Fail::Block(block)) => {
+                out.truncate_to(mark);
+                run.blocked = Some(wait(environment, request, block, out.protocol()));
+                run.ran.done += 1;
+                break;
+            }
+            outcome => {
+                let failed = outcome.is_err();
+                environment.server.end_command(timing, command, args, environment.client, failed);
+                reply_failure(outcome, mark, environment.server, out);
+            }
+        }
+        run.ran.done += 1;
+        serve_waiting(tx, &mut state, environment)?;
+        if out.len_bytes() - reply_start >= REPLY_BYTES_PER_RUN_MAX {
+            break;
+        }
+    }
+    finish(tx, state, environment, run.ran.done)?;
+    Ok(run)
+}
+
+/// Runs the commands of a transaction of the client's, each in a savepoint of its own, as one operation;
+/// encodes one reply with theirs in it, or a null if `watch` has seen a change.
+///
+/// # Errors
+/// As for [`execute_write`].
+pub fn execute_transaction(
+    tx: &mut Transaction,
+    environment: &Environment<'_>,
+    session: &mut Session,
+    watch: Option<&Watch>,
+    requests: &[Request],
+    out: &mut Encoder,
+) -> pontoon_storage::Result<()> {
+    let mut state = environment.run_state();
+    if let Some(watch) = watch
+        && (watch.is_changed() || has_expired(tx, &mut state, watch)?)
+    {
+        out.null_array();
+        return Ok(());
+    }
+    out.array(requests.len());
+    for (command, args) in requests {
+        let environment = Environment { db: session.db, ..*environment };
+        if command.is_connection() || command.is_async() {
+            run_connection(command, session, environment.server, args, out);
+            continue;
+        }
+        let mark = out.mark();
+        let timing = environment.server.begin_command();
+        let outcome = run_one(tx, &mut state, &environment, command, args, out, false);
+        let outcome = match outcome {
+            // Nothing waits in a transaction.
+            Err(Fail::Block(block)) => {
+                out.truncate_to(mark);
+                block.nothing.encode(out);
+                Ok(())
+            }
+            outcome => outcome,
+        };
+        let failed = outcome.is_err();
+        environment.server.end_command(timing, command, args, environment.client, failed);
+        reply_failure(outcome, mark, environment.server, out);
+    }
+    serve_waiting(tx, &mut state, environment)?;
+    finish(tx, state, environment, requests.len())
+}
+
+/// Does the second part of a command that walked far, over a snapshot, before it writes.
+///
+/// # Errors
+/// As for [`execute_write`].
+pub fn execute_prepared(
+    tx: &mut Transaction,
+    environment: &Environment<'_>,
+    (command, args): &Request,
+    prepared: Prepared,
+    out: &mut Encoder,
+) -> pontoon_storage::Result<()> {
+    let mut state = environment.run_state();
+    let mark = out.mark();
+    let timing = environment.server.begin_command();
+    let outcome =
+        in_savepoint(tx, &mut state, environment, false, |context| prepared(context, out));
+    environment.server.end_command(timing, command, args, environment.client, outcome.is_err());
+    reply_failure(outcome, mark, environment.server, out);
+    serve_waiting(tx, &mut state, environment)?;
+    finish(tx, state, environment, 1)
+}
+
+/// Runs one command; what it wrote is undone if it fails.
+fn run_one(
+    tx: &mut Transaction,
+    state: &mut RunState,
+    environment: &Environment<'_>,
+    command: &Command,
+    args: &Args,
+    out: &mut Encoder,
+    is_woken: bool,
+) -> Result<(), Fail> {
+    match command.run {
+        Run::Read(_) => run_read(tx, state, environment, command, args, out),
+        Run::Write(run) => {
+            in_savepoint(tx, state, environment, is_woken, |context| run(context, args, out))
+        }
+        Run::Connection(_) | Run::Async(..) => Err(misplaced(command)),
+    }
+}
+
+fn in_savepoint<T>(
+    tx: &mut Transaction,
+    state: &mut RunState,
+    environment: &Environment<'_>,
+    is_woken: bool,
+    run: impl FnOnce(&mut WriteContext<'_>) -> Result<T, Fail>,
+) -> Result<T, Fail> {
+    let checkpoint = state.checkpoint();
+    let outcome = tx.savepoint(|tx| {
+        run(&mut WriteContext {
+            db: DbWriter::new(tx, state, environment.db),
+            server: environment.server,
+            client: environment.client,
+            may_walk: environment.may_walk,
+            is_woken,
+        })
+    });
+    if outcome.is_err() {
+        state.restore(checkpoint);
+    }
+    outcome
+}
+
+/// Puts the client in line for the keys of `block`.
+fn wait(
+    environment: &Environment<'_>,
+    request: &Request,
+    block: Block,
+    protocol: Protocol,
+) -> Blocked {
+    let client = Arc::clone(environment.client);
+    let (waiter, answer) = Waiter::new(request.clone(), environment.db, protocol, client, block);
+    environment.server.waiting.add(&waiter);
+    Blocked { waiter, answer }
+}
+
+/// Serves those who wait for the keys that have become ready, first come, first served, and those who
+/// wait for what they in turn do.
+fn serve_waiting(
+    tx: &mut Transaction,
+    state: &mut RunState,
+    environment: &Environment<'_>,
+) -> pontoon_storage::Result<()> {
+    let waiting = &environment.server.waiting;
+    let mut served = 0;
+    while !state.effects.ready.is_empty() {
+        for (db, key) in std::mem::take(&mut state.effects.ready) {
+            let mut after: Option<Arc<Waiter>> = None;
+            while let Some(waiter) = waiting.next(db, &key, after.as_ref()) {
+                if served >= SERVED_PER_OPERATION_MAX || !holds_something(tx, state, db, &key) {
+                    break;
+                }
+                if serve(tx, state, environment, &waiter) {
+                    waiting.remove(&waiter);
+                    served += 1;
+                } else {
+                    after = Some(waiter);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs the command of one who waits again; whether its wait has ended.
+fn serve(
+    tx: &mut Transaction,
+    state: &mut RunState,
+    environment: &Environment<'_>,
+    waiter: &Arc<Waiter>,
+) -> bool {
+    let (command, args) = &waiter.request;
+    let environment =
+        Environment { db: waiter.db, client: &waiter.client, may_walk: true, ..*environment };
+    let mut reply = Encoder::new(waiter.protocol);
+    let mark = reply.mark();
+    let timing = environment.server.begin_command();
+    let (checkpoint, mut claimed) = (state.checkpoint(), None);
+    let outcome = tx.savepoint(|tx| {
+        let outcome = run_one(tx, state, &environment, command, args, &mut reply, true);
+        if matches!(outcome, Err(Fail::Block(_) | Fail::Walk)) {
+            return outcome;
+        }
+        // It may have left, or been sent away, at any moment: then nothing of this has happened.
+        claimed = waiter.claim();
+        if claimed.is_none() { Err(Fail::Walk) } else { outcome }
+    });
+    if outcome.is_err() {
+        state.restore(checkpoint);
+    }
+    let Some(sender) = claimed else { return false };
+    let failed = outcome.is_err();
+    environment.server.end_command(timing, command, args, environment.client, failed);
+    reply_failure(outcome, mark, environment.server, &mut reply);
+    tx.after_commit(move |committed| {
+        let answer = committed.map_or_else(Answer::Failed, |()| Answer::Served(reply));
+        // The client may be gone by now.
+        let _ = sender.send(answer);
+    });
+    true
+}
+
+/// Whether a key holds what can be waited for.
+fn holds_something(tx: &Transaction, state: &mut RunState, db: u8, key: &[u8]) -> bool {
+    let found = DbReader::new(tx, state, db).lookup(key);
+    found.is_ok_and(|record| {
+        record.is_some_and(|record| matches!(record.kind, Kind::List | Kind::SortedSet))
+    })
+}
+
+/// Whether the time of a watched key has come that was there when it began to be watched.
+fn has_expired(
+    reader: &dyn Reader,
+    state: &mut RunState,
+    watch: &Watch,
+) -> pontoon_storage::Result<bool> {
+    for watched in watch.keys() {
+        if watched.was == Was::Present {
+            let found = DbReader::new(reader, state, watched.db).lookup(&watched.key);
+            if found.map_err(storage_error)?.is_none() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn storage_error(error: crate::data::Error) -> pontoon_storage::Error {
+    match error {
+        crate::data::Error::Storage(error) => error,
+        other => pontoon_storage::Error::corrupted(other.to_string()),
+    }
+}
+
+/// Ends a run: the books are written, those who watch are told, and those who listen will be.
+fn finish(
+    tx: &mut Transaction,
+    mut state: RunState,
+    environment: &Environment<'_>,
+    commands: usize,
+) -> pontoon_storage::Result<()> {
+    state.write_books(tx)?;
+    let server = environment.server;
+    count(&state, server, commands);
+    let touched = std::mem::take(&mut state.effects.touched);
+    let events = std::mem::take(&mut state.effects.events);
+    let mut is_there = |db, key: &[u8]| {
+        DbReader::new(tx, &mut state, db).lookup(key).is_ok_and(|record| record.is_some())
+    };
+    server.watches.tell(&touched, &mut is_there);
+    if !events.is_empty() {
+        let pubsub = Arc::clone(&server.pubsub);
+        tx.after_commit(move |committed| {
+            if committed.is_ok() {
+                pubsub.tell_events(&events);
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Tells what a sweep of expired keys did to those who watch and listen.
+pub fn tell_expired(
+    tx: &mut Transaction,
+    server: &super::ServerState,
+    effects: crate::data::Effects,
+) {
+    server.watches.tell(&effects.touched, &mut |_, _| false);
+    if !effects.events.is_empty() {
+        let pubsub = Arc::clone(&server.pubsub);
+        tx.after_commit(move |committed| {
+            if committed.is_ok() {
+                pubsub.tell_events(&effects.events);
+            }
+        });
+    }
+}
+
+/// A client that ended its transaction, or its connection, watches nothing any more.
+pub fn unwatch(server: &super::ServerState, client: &Client) {
+    if let Some(watch) = client.watch().take() {
+        server.watches.remove(&watch);
+    }
+}

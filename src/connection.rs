@@ -16,7 +16,7 @@ use tokio::task::consume_budget;
 
 use crate::command::{
     Answer, AsyncContext, AsyncFn, Blocked, Command, Fail, Flags, QUEUED_BYTES_MAX, ReplyMode, Run,
-    Session, Waiter, admit, refuse, run_connection, unwatch,
+    Session, admit, refuse, run_connection, unwatch,
 };
 use crate::resp::{Args, Decoder, Encoder, Limits};
 use crate::run::{PendingRun, execute_exec};
@@ -213,6 +213,10 @@ impl Connection {
         if self.session.reply_mode == ReplyMode::SkipNext {
             self.session.reply_mode = ReplyMode::Skip;
         }
+        if command.is_blocking() || command.is_async() {
+            // What was answered before must not wait for it.
+            self.flush().await?;
+        }
         let mark = self.replies.mark();
         let held = mem::replace(&mut self.replies, Encoder::new(self.session.protocol));
         self.run(command, args).await?;
@@ -318,16 +322,15 @@ impl Connection {
     }
 
     /// Waits, with everything sent that was answered so far, for what a blocking command found nothing of.
-    async fn wait_for_key(&mut self, blocked: Blocked) -> io::Result<()> {
-        let Blocked { waiter, mut answer } = blocked;
-        let _place = WaitingPlace::new(&self.service, &waiter);
+    async fn wait_for_key(&mut self, mut blocked: Blocked) -> io::Result<()> {
         self.session.publish();
         self.flush().await?;
+        let Blocked { waiter, answer, .. } = &mut blocked;
         let mut deadline = pin!(sleep_for(waiter.block.timeout));
         let answer = loop {
             tokio::select! {
                 biased;
-                answer = &mut answer => break answer.ok(),
+                answer = &mut *answer => break answer.ok(),
                 () = &mut deadline, if !waiter.is_ended() => {
                     // Else somebody has begun to serve it: what was taken for it must reach it.
                     if waiter.cancel() {
@@ -338,7 +341,7 @@ impl Connection {
             }
         };
         match answer {
-            Some(answer) => answer.encode(&waiter.block, &mut self.replies),
+            Some(answer) => answer.encode(&mut self.replies),
             // The server stops, or whoever was to serve it has broken off.
             None => self.session.close_after_reply = true,
         }
@@ -479,34 +482,6 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         unwatch(&self.service.state, &self.session.client);
-    }
-}
-
-/// A client's place in the lines of the keys it waits for, until dropped.
-struct WaitingPlace<'a> {
-    service: Arc<Service>,
-    waiter: &'a Arc<Waiter>,
-}
-
-impl<'a> WaitingPlace<'a> {
-    fn new(service: &Arc<Service>, waiter: &'a Arc<Waiter>) -> Self {
-        *waiter.client.waiter() = Some(Arc::clone(waiter));
-        waiter.client.profile().is_blocked = true;
-        // Killed before it could be told to stop waiting.
-        if waiter.client.is_killed() {
-            waiter.cancel();
-        }
-        Self { service: Arc::clone(service), waiter }
-    }
-}
-
-impl Drop for WaitingPlace<'_> {
-    fn drop(&mut self) {
-        // The client may be gone before its time was up.
-        self.waiter.cancel();
-        self.service.state.waiting.remove(self.waiter);
-        *self.waiter.client.waiter() = None;
-        self.waiter.client.profile().is_blocked = false;
     }
 }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
+
 use crate::data::{DbReader, DbWriter};
 use crate::resp::Protocol;
 use crate::service::Service;
@@ -40,6 +42,8 @@ pub struct WriteContext<'a> {
     /// Whether it is run again for a client that has waited: then a key of a wrong type among those it
     /// waits for is as good as none.
     pub is_woken: bool,
+    /// The key that has come to hold something, if that is why it is run again.
+    pub woken_by: Option<&'a Bytes>,
 }
 
 /// For commands that touch no data.
@@ -76,7 +80,7 @@ impl ReadContext<'_> {
     }
 }
 
-impl WriteContext<'_> {
+impl<'a> WriteContext<'a> {
     /// As [`ReadContext::walk`]. What was written so far is undone. Only for commands that have a
     /// [`Prepare`](super::Prepare); the others walk in the write lane whatever it costs.
     ///
@@ -84,6 +88,15 @@ impl WriteContext<'_> {
     /// [`Fail::Walk`] if it is too far for here.
     pub fn walk(&self, elements: u64) -> Result<(), Fail> {
         walk(self.may_walk, elements)
+    }
+
+    /// Of the keys that a blocking command takes from, those to look at: all of them in turn, or, if it is run
+    /// again because one has come to hold something, that one.
+    pub fn awaited<'k>(&self, keys: &'k [Bytes]) -> &'k [Bytes]
+    where
+        'a: 'k,
+    {
+        self.woken_by.map_or(keys, std::slice::from_ref)
     }
 
     /// The same, as far as it reads.

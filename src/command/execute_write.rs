@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use pontoon_storage::{Reader, Transaction};
-use tokio::sync::oneshot;
 
 use crate::data::{DbReader, DbWriter, Kind, RunState};
-use crate::resp::{Args, Encoder, Protocol};
+use crate::resp::{Args, Encoder};
 
 use super::clients::Client;
 use super::context::WriteContext;
@@ -15,15 +15,11 @@ use super::execute::{
     Environment, REPLY_BYTES_PER_RUN_MAX, Ran, Request, count, misplaced, reply_failure,
     run_connection, run_read,
 };
-use super::fail::{Block, Fail};
+use super::fail::Fail;
 use super::session::Session;
 use super::spec::{Command, Prepared, Run};
-use super::waiting::{Answer, Waiter};
+use super::waiting::{Answer, Blocked, Waiter};
 use super::watch::{Was, Watch};
-
-/// Clients that one operation serves of those that wait; those behind them are served by the next
-/// operation that makes a key ready. Bounds how long one client's write holds the lane.
-const SERVED_PER_OPERATION_MAX: usize = 10_000;
 
 /// How a run that may write came out.
 #[derive(Debug, Default)]
@@ -32,16 +28,6 @@ pub struct WriteRun {
     pub ran: Ran,
     /// The last command, which has no reply yet, waits for a key.
     pub blocked: Option<Blocked>,
-}
-
-/// A command that has begun to wait.
-#[derive(Debug)]
-pub struct Blocked {
-    /// The client's place in the lines of its keys; whoever drops this must
-    /// [remove](super::Waiting::remove) it.
-    pub waiter: Arc<Waiter>,
-    /// Where the answer comes.
-    pub answer: oneshot::Receiver<Answer>,
 }
 
 /// Runs reading and writing commands over one transaction, in order, each in a savepoint of its
@@ -65,7 +51,7 @@ pub fn execute_write(
         let (command, args) = request;
         let mark = out.mark();
         let timing = environment.server.begin_command();
-        let outcome = run_one(tx, &mut state, environment, command, args, out, false);
+        let outcome = run_one(tx, &mut state, environment, command, args, out, None);
         match outcome {
             Err(Fail::Walk) => {
                 out.truncate_to(mark);
@@ -74,7 +60,9 @@ pub fn execute_write(
             }
             Err(Fail::Block(block)) => {
                 out.truncate_to(mark);
-                run.blocked = Some(wait(environment, request, block, out.protocol()));
+                let Environment { server, client, db, .. } = *environment;
+                let request = request.clone();
+                run.blocked = Some(server.waiting.wait(request, db, out.protocol(), client, block));
                 run.ran.done += 1;
                 break;
             }
@@ -85,7 +73,7 @@ pub fn execute_write(
             }
         }
         run.ran.done += 1;
-        serve_waiting(tx, &mut state, environment)?;
+        serve_waiting(tx, &mut state, environment);
         if out.len_bytes() - reply_start >= REPLY_BYTES_PER_RUN_MAX {
             break;
         }
@@ -123,7 +111,7 @@ pub fn execute_transaction(
         }
         let mark = out.mark();
         let timing = environment.server.begin_command();
-        let outcome = run_one(tx, &mut state, &environment, command, args, out, false);
+        let outcome = run_one(tx, &mut state, &environment, command, args, out, None);
         let outcome = match outcome {
             // Nothing waits in a transaction.
             Err(Fail::Block(block)) => {
@@ -137,7 +125,7 @@ pub fn execute_transaction(
         environment.server.end_command(timing, command, args, environment.client, failed);
         reply_failure(outcome, mark, environment.server, out);
     }
-    serve_waiting(tx, &mut state, environment)?;
+    serve_waiting(tx, &mut state, environment);
     finish(tx, state, environment, requests.len())
 }
 
@@ -155,11 +143,10 @@ pub fn execute_prepared(
     let mut state = environment.run_state();
     let mark = out.mark();
     let timing = environment.server.begin_command();
-    let outcome =
-        in_savepoint(tx, &mut state, environment, false, |context| prepared(context, out));
+    let outcome = in_savepoint(tx, &mut state, environment, None, |context| prepared(context, out));
     environment.server.end_command(timing, command, args, environment.client, outcome.is_err());
     reply_failure(outcome, mark, environment.server, out);
-    serve_waiting(tx, &mut state, environment)?;
+    serve_waiting(tx, &mut state, environment);
     finish(tx, state, environment, 1)
 }
 
@@ -171,12 +158,12 @@ fn run_one(
     command: &Command,
     args: &Args,
     out: &mut Encoder,
-    is_woken: bool,
+    woken_by: Option<&Bytes>,
 ) -> Result<(), Fail> {
     match command.run {
         Run::Read(_) => run_read(tx, state, environment, command, args, out),
         Run::Write(run) => {
-            in_savepoint(tx, state, environment, is_woken, |context| run(context, args, out))
+            in_savepoint(tx, state, environment, woken_by, |context| run(context, args, out))
         }
         Run::Connection(_) | Run::Async(..) => Err(misplaced(command)),
     }
@@ -186,7 +173,7 @@ fn in_savepoint<T>(
     tx: &mut Transaction,
     state: &mut RunState,
     environment: &Environment<'_>,
-    is_woken: bool,
+    woken_by: Option<&Bytes>,
     run: impl FnOnce(&mut WriteContext<'_>) -> Result<T, Fail>,
 ) -> Result<T, Fail> {
     let checkpoint = state.checkpoint();
@@ -196,7 +183,8 @@ fn in_savepoint<T>(
             server: environment.server,
             client: environment.client,
             may_walk: environment.may_walk,
-            is_woken,
+            is_woken: woken_by.is_some(),
+            woken_by,
         })
     });
     if outcome.is_err() {
@@ -205,53 +193,51 @@ fn in_savepoint<T>(
     outcome
 }
 
-/// Puts the client in line for the keys of `block`.
-fn wait(
-    environment: &Environment<'_>,
-    request: &Request,
-    block: Block,
-    protocol: Protocol,
-) -> Blocked {
-    let client = Arc::clone(environment.client);
-    let (waiter, answer) = Waiter::new(request.clone(), environment.db, protocol, client, block);
-    environment.server.waiting.add(&waiter);
-    Blocked { waiter, answer }
-}
-
 /// Serves those who wait for the keys that have become ready, first come, first served, and those who
-/// wait for what they in turn do.
-fn serve_waiting(
-    tx: &mut Transaction,
-    state: &mut RunState,
-    environment: &Environment<'_>,
-) -> pontoon_storage::Result<()> {
+/// wait for what they in turn do. Each of them is served once at the most, so that the number of clients
+/// bounds how long this holds the lane.
+fn serve_waiting(tx: &mut Transaction, state: &mut RunState, environment: &Environment<'_>) {
     let waiting = &environment.server.waiting;
-    let mut served = 0;
     while !state.effects.ready.is_empty() {
         for (db, key) in std::mem::take(&mut state.effects.ready) {
-            let mut after: Option<Arc<Waiter>> = None;
-            while let Some(waiter) = waiting.next(db, &key, after.as_ref()) {
-                if served >= SERVED_PER_OPERATION_MAX || !holds_something(tx, state, db, &key) {
-                    break;
-                }
-                if serve(tx, state, environment, &waiter) {
-                    waiting.remove(&waiter);
-                    served += 1;
-                } else {
-                    after = Some(waiter);
-                }
+            let keys = key.map_or_else(|| waiting.keys(db), |key| vec![key]);
+            for key in &keys {
+                serve_line(tx, state, environment, db, key);
             }
         }
     }
-    Ok(())
 }
 
-/// Runs the command of one who waits again; whether its wait has ended.
+/// Serves those in the line of one key while it holds something.
+fn serve_line(
+    tx: &mut Transaction,
+    state: &mut RunState,
+    environment: &Environment<'_>,
+    db: u8,
+    key: &Bytes,
+) {
+    let waiting = &environment.server.waiting;
+    let mut passed: Option<Arc<Waiter>> = None;
+    while let Some(waiter) = waiting.next(db, key, passed.as_deref()) {
+        if !holds_something(tx, state, db, key) {
+            break;
+        }
+        if serve(tx, state, environment, &waiter, key) {
+            waiting.remove(&waiter);
+        } else {
+            // It waits for something of another type, or has just left.
+            passed = Some(waiter);
+        }
+    }
+}
+
+/// Runs the command of one who waits again, now that `key` holds something; whether its wait has ended.
 fn serve(
     tx: &mut Transaction,
     state: &mut RunState,
     environment: &Environment<'_>,
     waiter: &Arc<Waiter>,
+    key: &Bytes,
 ) -> bool {
     let (command, args) = &waiter.request;
     let environment =
@@ -261,7 +247,7 @@ fn serve(
     let timing = environment.server.begin_command();
     let (checkpoint, mut claimed) = (state.checkpoint(), None);
     let outcome = tx.savepoint(|tx| {
-        let outcome = run_one(tx, state, &environment, command, args, &mut reply, true);
+        let outcome = run_one(tx, state, &environment, command, args, &mut reply, Some(key));
         if matches!(outcome, Err(Fail::Block(_) | Fail::Walk)) {
             return outcome;
         }

@@ -29,11 +29,12 @@ pub struct Block {
     pub keys: Vec<Bytes>,
     /// How long it waits at the most; `None`: for ever.
     pub timeout: Option<Duration>,
-    /// The reply if nothing comes.
+    /// The reply where it may not wait.
     pub nothing: Nothing,
 }
 
-/// The reply of a command that waited in vain, or could not wait.
+/// The reply of a command that would wait if it were not inside of a transaction. One that has waited in
+/// vain answers with a null array, whatever it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Nothing {
     /// A null where an array would stand.

@@ -47,7 +47,7 @@ pub use execute::{
     prepare, refuse, run_connection,
 };
 pub use execute_write::{
-    Blocked, WriteRun, execute_prepared, execute_transaction, execute_write, tell_expired, unwatch,
+    WriteRun, execute_prepared, execute_transaction, execute_write, tell_expired, unwatch,
 };
 pub use fail::{Block, Fail, Nothing};
 pub use pubsub::PubSub;
@@ -61,5 +61,5 @@ pub use spec::{
 };
 pub use table::{admit, all, find, ids_len, lookup};
 pub use transaction::QUEUED_BYTES_MAX;
-pub use waiting::{Answer, Waiter, Waiting};
+pub use waiting::{Answer, Blocked, Waiter, Waiting};
 pub use watch::{WATCHED_KEYS_MAX, Was, Watch, WatchedKey, Watches};

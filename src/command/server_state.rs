@@ -113,7 +113,7 @@ pub struct ServerState {
     /// Keys that clients watch.
     pub watches: Watches,
     /// Clients that wait for keys.
-    pub waiting: Waiting,
+    pub waiting: Arc<Waiting>,
     /// Who listens to what.
     pub pubsub: Arc<PubSub>,
     /// What each command has done, by its id.
@@ -139,7 +139,7 @@ impl ServerState {
             stats: Stats::default(),
             clients: Arc::default(),
             watches: Watches::default(),
-            waiting: Waiting::default(),
+            waiting: Arc::default(),
             pubsub: Arc::default(),
             command_stats: (0..ids_len()).map(|_| CommandStats::default()).collect(),
             run_id: random_hex(40),

@@ -1,10 +1,11 @@
 //! Clients that wait for a key to hold something.
 //!
 //! A client begins to wait inside the write lane, by the operation that found nothing, and is served
-//! there, by the operation that makes its key ready. Nothing can come in between.
+//! there, by the operation that makes its key ready. Nothing can come in between. Its place in the lines of
+//! its keys is its [`Blocked`]'s: whoever drops that gives the place up.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -44,25 +45,32 @@ pub struct Waiter {
     pub client: Arc<Client>,
     /// For how long, and for which keys.
     pub block: Block,
+    /// Its place among all who ever waited.
+    ticket: u64,
     /// Taken by whoever ends the wait: the one who has it answers.
     answer: Mutex<Option<oneshot::Sender<Answer>>>,
 }
 
-impl Waiter {
-    /// A client that waits, and where its answer will come. The receiver fails if it
-    /// [is cancelled](Waiter::cancel).
-    pub fn new(
-        request: Request,
-        db: u8,
-        protocol: Protocol,
-        client: Arc<Client>,
-        block: Block,
-    ) -> (Arc<Self>, oneshot::Receiver<Answer>) {
-        let (sender, receiver) = oneshot::channel();
-        let answer = Mutex::new(Some(sender));
-        (Arc::new(Self { request, db, protocol, client, block, answer }), receiver)
-    }
+/// A command that waits: its place in the lines of its keys, which it has until this is dropped or it is
+/// served.
+#[derive(Debug)]
+pub struct Blocked {
+    /// Who waits, and for what.
+    pub waiter: Arc<Waiter>,
+    /// Where the answer comes. It fails if the wait [is cancelled](Waiter::cancel).
+    pub answer: oneshot::Receiver<Answer>,
+    waiting: Arc<Waiting>,
+}
 
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        // The client may be gone before its time was up, or the operation that it came with has failed.
+        self.waiter.cancel();
+        self.waiting.remove(&self.waiter);
+    }
+}
+
+impl Waiter {
     /// Ends the wait, if nobody else has; the one who gets something must answer.
     pub fn claim(&self) -> Option<oneshot::Sender<Answer>> {
         lock(&self.answer).take()
@@ -85,12 +93,13 @@ impl Waiter {
 }
 
 impl Answer {
-    /// Encodes the reply of a client that has waited as `block` says.
-    pub fn encode(self, block: &Block, out: &mut Encoder) {
+    /// Encodes the reply of a client that has waited.
+    pub fn encode(self, out: &mut Encoder) {
         match self {
             Answer::Served(reply) => out.append(reply),
             Answer::Failed(error) => Fail::Storage(error).encode(out),
-            Answer::Unblocked { with_error: false } => block.nothing.encode(out),
+            // Whatever the command: also where a string would have come.
+            Answer::Unblocked { with_error: false } => out.null_array(),
             Answer::Unblocked { with_error: true } => {
                 out.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
             }
@@ -102,12 +111,16 @@ impl Answer {
 #[derive(Debug, Default)]
 pub struct Waiting {
     waiters_len: AtomicUsize,
-    is_closed: AtomicBool,
-    by_key: Mutex<Lines>,
+    lines: Mutex<Lines>,
 }
 
-/// By database and key: who waits for it, the first first.
-type Lines = HashMap<(u8, Bytes), VecDeque<Arc<Waiter>>>;
+#[derive(Debug, Default)]
+struct Lines {
+    /// By database and key: who waits for it, in the order of tickets.
+    by_key: HashMap<(u8, Bytes), VecDeque<Arc<Waiter>>>,
+    next_ticket: u64,
+    is_closed: bool,
+}
 
 impl Waiting {
     /// Whether nobody waits.
@@ -120,58 +133,96 @@ impl Waiting {
         self.waiters_len.load(Ordering::Acquire)
     }
 
-    /// Adds one, last in the line of each of its keys.
-    pub fn add(&self, waiter: &Arc<Waiter>) {
-        let mut by_key = lock(&self.by_key);
-        if self.is_closed.load(Ordering::Acquire) {
-            waiter.cancel();
-        }
-        self.waiters_len.fetch_add(1, Ordering::AcqRel);
+    /// Puts a client last in the line of each key of `block`.
+    pub fn wait(
+        self: &Arc<Self>,
+        request: Request,
+        db: u8,
+        protocol: Protocol,
+        client: &Arc<Client>,
+        block: Block,
+    ) -> Blocked {
+        let (sender, answer) = oneshot::channel();
+        let mut lines = lock(&self.lines);
+        let ticket = lines.next_ticket;
+        lines.next_ticket += 1;
+        let waiter = Arc::new(Waiter {
+            request,
+            db,
+            protocol,
+            client: Arc::clone(client),
+            block,
+            ticket,
+            answer: Mutex::new(Some(sender)),
+        });
         for key in &waiter.block.keys {
-            let line = by_key.entry((waiter.db, key.clone())).or_default();
-            if !line.back().is_some_and(|last| Arc::ptr_eq(last, waiter)) {
-                line.push_back(Arc::clone(waiter));
+            let line = lines.by_key.entry((db, key.clone())).or_default();
+            if line.back().is_none_or(|last| last.ticket != ticket) {
+                line.push_back(Arc::clone(&waiter));
             }
         }
+        self.waiters_len.fetch_add(1, Ordering::AcqRel);
+        *client.waiter() = Some(Arc::clone(&waiter));
+        client.profile().is_blocked = true;
+        // Killed before it could be told to stop waiting.
+        if lines.is_closed || client.is_killed() {
+            waiter.cancel();
+        }
+        drop(lines);
+        Blocked { waiter, answer, waiting: Arc::clone(self) }
     }
 
     /// Ends every wait, those too that have not begun: the server stops.
     pub fn close(&self) {
-        self.is_closed.store(true, Ordering::Release);
-        let by_key = lock(&self.by_key);
-        for waiter in by_key.values().flatten() {
+        let mut lines = lock(&self.lines);
+        lines.is_closed = true;
+        for waiter in lines.by_key.values().flatten() {
             waiter.cancel();
         }
     }
 
-    /// Takes one out of every line.
+    /// Takes one out of every line, unless that has been done.
     pub fn remove(&self, waiter: &Arc<Waiter>) {
-        let mut by_key = lock(&self.by_key);
-        let mut was_there = false;
+        let mut lines = lock(&self.lines);
+        let mut current = waiter.client.waiter();
+        if !current.as_ref().is_some_and(|current| Arc::ptr_eq(current, waiter)) {
+            return;
+        }
+        *current = None;
+        drop(current);
+        waiter.client.profile().is_blocked = false;
+        self.waiters_len.fetch_sub(1, Ordering::AcqRel);
         for key in &waiter.block.keys {
             let place = (waiter.db, key.clone());
-            if let Some(line) = by_key.get_mut(&place) {
-                let before = line.len();
-                line.retain(|other| !Arc::ptr_eq(other, waiter));
-                was_there |= line.len() < before;
-                if line.is_empty() {
-                    by_key.remove(&place);
-                }
+            let Some(line) = lines.by_key.get_mut(&place) else { continue };
+            if let Ok(index) = line.binary_search_by_key(&waiter.ticket, |other| other.ticket) {
+                line.remove(index);
             }
-        }
-        if was_there {
-            self.waiters_len.fetch_sub(1, Ordering::AcqRel);
+            if line.is_empty() {
+                lines.by_key.remove(&place);
+            }
         }
     }
 
-    /// The first in the line of a key behind `after`, if that is given, which still waits.
-    pub fn next(&self, db: u8, key: &Bytes, after: Option<&Arc<Waiter>>) -> Option<Arc<Waiter>> {
-        let by_key = lock(&self.by_key);
-        let line = by_key.get(&(db, key.clone()))?;
-        let from = match after {
-            None => 0,
-            Some(after) => line.iter().position(|other| Arc::ptr_eq(other, after))? + 1,
-        };
+    /// The first in the line of a key who still waits, behind `after` if that is given, who may have left the
+    /// line.
+    pub fn next(&self, db: u8, key: &Bytes, after: Option<&Waiter>) -> Option<Arc<Waiter>> {
+        let lines = lock(&self.lines);
+        let line = lines.by_key.get(&(db, key.clone()))?;
+        let from = after.map_or(0, |after| line.partition_point(|one| one.ticket <= after.ticket));
         line.iter().skip(from).find(|waiter| !waiter.is_ended()).cloned()
+    }
+
+    /// The keys of a database that somebody waits for, the one with the longest wait first.
+    pub fn keys(&self, db: u8) -> Vec<Bytes> {
+        let lines = lock(&self.lines);
+        let mut keys: Vec<_> = lines
+            .by_key
+            .iter()
+            .filter(|((of, _), _)| *of == db)
+            .map(|((_, key), line)| (line.front().map(|first| first.ticket), key.clone()))
+            .collect();
+        keys.sort_unstable();
+        keys.into_iter().map(|(_, key)| key).collect()
     }
 }

@@ -45,8 +45,8 @@ pub struct Effects {
     pub interest: Interest,
     /// Keys that were changed.
     pub touched: Vec<Touch>,
-    /// Keys that came to hold a list or a sorted set: database and key.
-    pub ready: Vec<(u8, Bytes)>,
+    /// Keys that came to hold a list or a sorted set: database and key; `None`: any key of the database may.
+    pub ready: Vec<(u8, Option<Bytes>)>,
     /// Events.
     pub events: Vec<Event>,
 }
@@ -90,7 +90,13 @@ impl Effects {
 
     pub(super) fn make_ready(&mut self, db: u8, key: &[u8]) {
         if self.interest.waiting {
-            self.ready.push((db, Bytes::copy_from_slice(key)));
+            self.ready.push((db, Some(Bytes::copy_from_slice(key))));
+        }
+    }
+
+    pub(super) fn make_all_ready(&mut self, db: u8) {
+        if self.interest.waiting {
+            self.ready.push((db, None));
         }
     }
 

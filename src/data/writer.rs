@@ -214,8 +214,10 @@ impl<'a> DbWriter<'a> {
         self.state.set_namespace(other, one_namespace);
         self.state.set_key_counts(one, other_counts);
         self.state.set_key_counts(other, one_counts);
-        self.state.effects.touch_all(one);
-        self.state.effects.touch_all(other);
+        for db in [one, other] {
+            self.state.effects.touch_all(db);
+            self.state.effects.make_all_ready(db);
+        }
         Ok(())
     }
 

@@ -218,10 +218,8 @@ impl Shell {
                 let mut run = Ok(WriteRun::default());
                 environment(&mut |env| run = execute_write(tx, &env, &requests, &mut out));
                 let WriteRun { ran, blocked } = run?;
-                if let Some(blocked) = blocked {
+                if blocked.is_some() {
                     // Here nobody waits.
-                    blocked.waiter.cancel();
-                    environment(&mut |env| env.server.waiting.remove(&blocked.waiter));
                     out.simple("blocked");
                 }
                 Ok::<_, Error>((ran, out))

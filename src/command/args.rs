@@ -25,6 +25,12 @@ pub(super) fn integer(arg: &[u8]) -> Result<i64, Fail> {
     parse_integer(arg).ok_or(Fail::NOT_AN_INTEGER)
 }
 
+/// The integer from `min` on that an argument must be; whatever else it is, `complaint` is the reply.
+pub(super) fn integer_from(min: u64, arg: &[u8], complaint: &'static str) -> Result<u64, Fail> {
+    let number = parse_integer(arg).and_then(|number| u64::try_from(number).ok());
+    number.filter(|number| *number >= min).ok_or(Fail::text(complaint))
+}
+
 /// How long a blocking command waits at the most, from decimal seconds; `None`, for 0, is for ever.
 pub(super) fn blocking_timeout(arg: &[u8]) -> Result<Option<Duration>, Fail> {
     const MILLIS_MAX: f64 = i64::MAX as f64;

@@ -12,7 +12,10 @@ use super::fail::Fail;
 use super::server_state::ServerState;
 use super::session::Session;
 use super::spec::{Command, Flags};
-use super::{client, connection, expire, introspect, key, scan, server, string, transaction};
+use super::{
+    client, connection, expire, introspect, key, list, list_blocking, list_middle, list_move, scan,
+    server, string, transaction,
+};
 
 /// The rows of each family.
 const FAMILIES: &[&[Command]] = &[
@@ -21,6 +24,10 @@ const FAMILIES: &[&[Command]] = &[
     expire::COMMANDS,
     introspect::COMMANDS,
     key::COMMANDS,
+    list::COMMANDS,
+    list_blocking::COMMANDS,
+    list_middle::COMMANDS,
+    list_move::COMMANDS,
     scan::COMMANDS,
     server::COMMANDS,
     string::COMMANDS,

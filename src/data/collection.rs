@@ -42,6 +42,7 @@ pub struct Collection {
     traits: u8,
     place: u64,
     body: Body,
+    is_bare: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -54,7 +55,7 @@ impl Collection {
     /// An empty one.
     pub fn new(kind: Kind) -> Self {
         let body = Body::Packed(Bytes::new());
-        Self { kind, expires_at_ms: None, size: 0, traits: 0, place: 0, body }
+        Self { kind, expires_at_ms: None, size: 0, traits: 0, place: 0, body, is_bare: false }
     }
 
     /// What `record` describes.
@@ -70,6 +71,7 @@ impl Collection {
             traits,
             place,
             body: record.version.map_or(Body::Packed(packed), Body::Stored),
+            is_bare: false,
         })
     }
 
@@ -116,6 +118,12 @@ impl Collection {
     /// Whether all of it is in the record, so that reading it costs nothing more.
     pub fn is_packed(&self) -> bool {
         matches!(self.body, Body::Packed(_))
+    }
+
+    /// Says that each of its elements has been removed by itself: once it is saved as empty, nothing of it is
+    /// left to be swept.
+    pub fn set_bare(&mut self) {
+        self.is_bare = true;
     }
 
     /// The value under `subkey`.
@@ -235,6 +243,7 @@ impl Collection {
     /// # Errors
     /// The storage's.
     pub fn put(&mut self, db: &mut DbWriter<'_>, subkey: &[u8], value: Bytes) -> Result<()> {
+        self.is_bare = false;
         let Body::Packed(bytes) = &self.body else { return self.put_stored(db, subkey, value) };
         let place = packed::find(bytes, subkey)?;
         if bytes.len() - (place.end - place.start) + subkey.len() + value.len() + 2
@@ -267,6 +276,26 @@ impl Collection {
         Ok(())
     }
 
+    /// Removes everything whose subkey is in `range`. The size is the caller's to keep. Large ranges cost
+    /// others something: a range names no keys, so that the whole record cache of elements is lost. Use it
+    /// where the elements are too many to be deleted one by one.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn delete_range(&mut self, db: &mut DbWriter<'_>, range: &KeyRange) -> Result<()> {
+        match &self.body {
+            Body::Packed(bytes) => {
+                let kept = packed::without(bytes, |subkey| range.contains(subkey))?;
+                self.body = Body::Packed(kept);
+            }
+            Body::Stored(version) => {
+                let range = encoding::element_range(db.namespace()?, *version, range);
+                db.tx.delete_range(db.state.databases.elements(), range)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Gives each element an entry of its own, if that is not so already.
     ///
     /// # Errors
@@ -289,15 +318,7 @@ impl Collection {
     /// [`Error::KeyTooLong`](super::Error::KeyTooLong); the storage's.
     pub fn save(&self, db: &mut DbWriter<'_>, key: &[u8], old: Option<&Record>) -> Result<bool> {
         if self.size == 0 {
-            if let Body::Stored(version) = self.body
-                && old.and_then(|old| old.version) != Some(version)
-            {
-                let namespace = db.namespace()?;
-                db.discard_elements(namespace, version)?;
-            }
-            if let Some(old) = old {
-                db.remove(key, old)?;
-            }
+            self.save_empty(db, key, old)?;
             return Ok(false);
         }
         let record = self.to_record();
@@ -307,6 +328,21 @@ impl Collection {
             db.store(key, old, &record)?;
         }
         Ok(true)
+    }
+
+    fn save_empty(&self, db: &mut DbWriter<'_>, key: &[u8], old: Option<&Record>) -> Result<()> {
+        if let Body::Stored(version) = self.body
+            && !self.is_bare
+            && old.and_then(|old| old.version) != Some(version)
+        {
+            let namespace = db.namespace()?;
+            db.discard_elements(namespace, version)?;
+        }
+        match old {
+            Some(old) if self.is_bare => db.remove(key, &Record { version: None, ..old.clone() }),
+            Some(old) => db.remove(key, old),
+            None => Ok(()),
+        }
     }
 
     fn to_record(&self) -> Record {

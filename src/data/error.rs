@@ -19,6 +19,9 @@ pub enum Error {
     KeyTooLong,
     /// A member or a field is longer than [`MEMBER_BYTES_MAX`].
     MemberTooLong,
+    /// A change in the middle of a list would move more than
+    /// [`MOVED_BYTES_MAX`](super::list::MOVED_BYTES_MAX).
+    TooManyMoved,
     /// The storage failed.
     Storage(pontoon_storage::Error),
 }
@@ -39,6 +42,9 @@ impl fmt::Display for Error {
                 f,
                 "ERR member or field exceeds maximum allowed size ({MEMBER_BYTES_MAX} bytes)"
             ),
+            Error::TooManyMoved => {
+                f.write_str("ERR the list is too long to be changed in its middle")
+            }
             Error::Storage(error) => write!(f, "ERR {error}"),
         }
     }

@@ -13,6 +13,7 @@ mod databases;
 pub mod effects;
 pub mod encoding;
 mod error;
+pub mod list;
 mod reader;
 mod state;
 pub mod string;

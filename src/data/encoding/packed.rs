@@ -77,6 +77,22 @@ pub fn splice(packed: &[u8], place: Place, subkey: &[u8], value: Option<&[u8]>) 
     spliced.into()
 }
 
+/// `packed` without the elements whose subkeys are `unwanted`.
+///
+/// # Errors
+/// As for [`find`].
+pub fn without(packed: &[u8], unwanted: impl Fn(&[u8]) -> bool) -> Result<Bytes> {
+    let mut kept = Vec::with_capacity(packed.len());
+    let mut start = 0;
+    while let Some(spans) = next(packed, start)? {
+        if !unwanted(packed.get(spans.subkey.0..spans.subkey.1).unwrap_or_default()) {
+            kept.extend_from_slice(packed.get(start..spans.value.1).unwrap_or_default());
+        }
+        start = spans.value.1;
+    }
+    Ok(kept.into())
+}
+
 struct Spans {
     subkey: (usize, usize),
     value: (usize, usize),

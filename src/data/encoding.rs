@@ -7,6 +7,7 @@ use pontoon_storage::{Error, KeyRange, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
 mod check;
+pub mod hashed;
 pub mod packed;
 
 pub use check::{EntryChecks, Verdict};

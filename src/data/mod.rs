@@ -14,6 +14,7 @@ pub mod effects;
 pub mod encoding;
 mod error;
 mod reader;
+pub mod sample;
 mod state;
 pub mod string;
 mod sweep;
@@ -26,6 +27,7 @@ pub use effects::{Effects, Event, Interest, Touch};
 pub use encoding::{KEY_BYTES_MAX, Kind, MEMBER_BYTES_MAX, Record, STORAGE_KEY_BYTES_MAX};
 pub use error::{Error, Result};
 pub use reader::DbReader;
+pub use sample::Sampler;
 pub use state::{Checkpoint, RunState, Tally};
 pub use sweep::{
     ExpireStep, SWEEP_STEP_DEFAULT, SweepProgress, expire_step, has_expired, has_garbage,

@@ -12,7 +12,9 @@ use super::fail::Fail;
 use super::server_state::ServerState;
 use super::session::Session;
 use super::spec::{Command, Flags};
-use super::{client, connection, expire, introspect, key, scan, server, string, transaction};
+use super::{
+    client, connection, expire, introspect, key, scan, server, sorted_set, string, transaction,
+};
 
 /// The rows of each family.
 const FAMILIES: &[&[Command]] = &[
@@ -23,6 +25,12 @@ const FAMILIES: &[&[Command]] = &[
     key::COMMANDS,
     scan::COMMANDS,
     server::COMMANDS,
+    sorted_set::COMMANDS,
+    sorted_set::add::COMMANDS,
+    sorted_set::algebra::COMMANDS,
+    sorted_set::pop::COMMANDS,
+    sorted_set::range::COMMANDS,
+    sorted_set::remove::COMMANDS,
     string::COMMANDS,
     transaction::COMMANDS,
 ];

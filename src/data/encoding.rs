@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 mod check;
 pub mod hashed;
 pub mod packed;
+pub mod sorted_set;
 
 pub use check::{EntryChecks, Verdict};
 

@@ -15,6 +15,7 @@ pub mod encoding;
 mod error;
 mod reader;
 pub mod sample;
+pub mod sorted_set;
 mod state;
 pub mod string;
 mod sweep;
@@ -28,6 +29,7 @@ pub use encoding::{KEY_BYTES_MAX, Kind, MEMBER_BYTES_MAX, Record, STORAGE_KEY_BY
 pub use error::{Error, Result};
 pub use reader::DbReader;
 pub use sample::Sampler;
+pub use sorted_set::{SortedSet, SortedSetEditor};
 pub use state::{Checkpoint, RunState, Tally};
 pub use sweep::{
     ExpireStep, SWEEP_STEP_DEFAULT, SweepProgress, expire_step, has_expired, has_garbage,

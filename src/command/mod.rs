@@ -35,6 +35,7 @@ mod scan;
 mod server;
 mod server_state;
 mod session;
+mod sorted_set;
 mod spec;
 mod string;
 mod string_options;

@@ -12,26 +12,28 @@ use super::fail::Fail;
 use super::server_state::ServerState;
 use super::session::Session;
 use super::spec::{Command, Flags};
-use super::{
-    client, connection, expire, introspect, key, list, list_blocking, list_middle, list_move, scan,
-    server, string, transaction,
-};
 
 /// The rows of each family.
 const FAMILIES: &[&[Command]] = &[
-    client::COMMANDS,
-    connection::COMMANDS,
-    expire::COMMANDS,
-    introspect::COMMANDS,
-    key::COMMANDS,
-    list::COMMANDS,
-    list_blocking::COMMANDS,
-    list_middle::COMMANDS,
-    list_move::COMMANDS,
-    scan::COMMANDS,
-    server::COMMANDS,
-    string::COMMANDS,
-    transaction::COMMANDS,
+    super::client::COMMANDS,
+    super::connection::COMMANDS,
+    super::expire::COMMANDS,
+    super::introspect::COMMANDS,
+    super::key::COMMANDS,
+    super::list::COMMANDS,
+    super::list_blocking::COMMANDS,
+    super::list_middle::COMMANDS,
+    super::list_move::COMMANDS,
+    super::scan::COMMANDS,
+    super::server::COMMANDS,
+    super::sorted_set::COMMANDS,
+    super::sorted_set::add::COMMANDS,
+    super::sorted_set::algebra::COMMANDS,
+    super::sorted_set::pop::COMMANDS,
+    super::sorted_set::range::COMMANDS,
+    super::sorted_set::remove::COMMANDS,
+    super::string::COMMANDS,
+    super::transaction::COMMANDS,
 ];
 
 /// As much of a client's bytes as an error reply repeats.

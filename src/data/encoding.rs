@@ -7,8 +7,10 @@ use pontoon_storage::{Error, KeyRange, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
 mod check;
+pub mod hashed;
 pub mod list;
 pub mod packed;
+pub mod sorted_set;
 
 pub use check::{EntryChecks, Verdict};
 

@@ -15,6 +15,8 @@ pub mod encoding;
 mod error;
 pub mod list;
 mod reader;
+pub mod sample;
+pub mod sorted_set;
 mod state;
 pub mod string;
 mod sweep;
@@ -27,6 +29,8 @@ pub use effects::{Effects, Event, Interest, Touch};
 pub use encoding::{KEY_BYTES_MAX, Kind, MEMBER_BYTES_MAX, Record, STORAGE_KEY_BYTES_MAX};
 pub use error::{Error, Result};
 pub use reader::DbReader;
+pub use sample::Sampler;
+pub use sorted_set::{SortedSet, SortedSetEditor};
 pub use state::{Checkpoint, RunState, Tally};
 pub use sweep::{
     ExpireStep, SWEEP_STEP_DEFAULT, SweepProgress, expire_step, has_expired, has_garbage,

@@ -25,7 +25,7 @@ mod number;
 
 pub use decode::{BIG_BULK_BYTES, Decoder};
 pub use encode::{Encoder, Mark, SHARED_BYTES_MIN};
-pub use number::{format_double, parse_integer};
+pub use number::{format_double, parse_double, parse_double_leniently, parse_integer};
 
 use std::fmt;
 

@@ -29,6 +29,83 @@ pub fn parse_integer(text: &[u8]) -> Option<i64> {
     })
 }
 
+/// The number that `text` is, in the ways Redis accepts (C's `strtod`): decimal or hexadecimal, with or
+/// without an exponent, or infinite; no blanks, no NaN, and none that a 64-bit number cannot come near.
+///
+/// ```
+/// use pontoon::resp::parse_double;
+///
+/// assert_eq!(parse_double(b"-1.5e3"), Some(-1500.0));
+/// assert_eq!(parse_double(b"+inf"), Some(f64::INFINITY));
+/// assert_eq!(parse_double(b"0x1.8p1"), Some(3.0));
+/// assert_eq!(parse_double(b"1e400"), None);
+/// ```
+pub fn parse_double(text: &[u8]) -> Option<f64> {
+    let number = read_double(text)?;
+    let is_hexadecimal = text.contains(&b'x') || text.contains(&b'X');
+    let exponent_marks: &[u8] = if is_hexadecimal { b"pPxX" } else { b"eE" };
+    // Without the exponent: is there more in it than zeros?
+    let mut parts = text.split(|byte| exponent_marks.contains(byte));
+    let digits = if is_hexadecimal { parts.nth(1) } else { parts.next() };
+    let is_something = |digits: &[u8]| digits.iter().any(|d| d.is_ascii_hexdigit() && *d != b'0');
+    let is_lost = number == 0.0 && digits.is_some_and(is_something);
+    let is_too_large = number.is_infinite() && text.iter().any(u8::is_ascii_digit);
+    (!is_lost && !is_too_large).then_some(number)
+}
+
+/// As [`parse_double`], where Redis is less strict: blanks may be before the number, nothing at all is 0,
+/// and what is too large or too small is infinite or 0.
+pub fn parse_double_leniently(text: &[u8]) -> Option<f64> {
+    if text.is_empty() { Some(0.0) } else { read_double(text.trim_ascii_start()) }
+}
+
+fn read_double(text: &[u8]) -> Option<f64> {
+    let (sign, magnitude) = match text {
+        [b'-', magnitude @ ..] => (-1.0, magnitude),
+        [b'+', magnitude @ ..] => (1.0, magnitude),
+        magnitude => (1.0, magnitude),
+    };
+    if let [b'0', b'x' | b'X', digits @ ..] = magnitude {
+        return Some(sign * read_hexadecimal(digits)?);
+    }
+    let number = std::str::from_utf8(text).ok()?.parse::<f64>().ok()?;
+    (!number.is_nan()).then_some(number)
+}
+
+fn read_hexadecimal(digits: &[u8]) -> Option<f64> {
+    let mut mantissa = 0u64;
+    let mut exponent = 0i64;
+    let (mut has_digits, mut in_fraction) = (false, false);
+    let mut rest = digits;
+    while let [byte, behind @ ..] = rest {
+        match byte {
+            b'.' if !in_fraction => in_fraction = true,
+            b'p' | b'P' => {
+                let written: i64 = std::str::from_utf8(behind).ok()?.parse().ok()?;
+                exponent = exponent.saturating_add(written);
+                break;
+            }
+            _ => {
+                let digit = char::from(*byte).to_digit(16)?;
+                has_digits = true;
+                if mantissa >> 60 == 0 {
+                    mantissa = mantissa << 4 | u64::from(digit);
+                    exponent = exponent.saturating_sub(if in_fraction { 4 } else { 0 });
+                } else {
+                    // Beyond what a number keeps; it only says to which side to round.
+                    mantissa |= u64::from(digit != 0);
+                    exponent = exponent.saturating_add(if in_fraction { 0 } else { 4 });
+                }
+            }
+        }
+        rest = behind;
+    }
+    // Half at a time, so that neither half is out of range before the other brings it back.
+    let exponent = exponent.clamp(-2000, 2000) as i32;
+    let half = exponent / 2;
+    has_digits.then(|| mantissa as f64 * 2f64.powi(half) * 2f64.powi(exponent - half))
+}
+
 /// `number` with 17 significant digits, as Redis 7.0 replies with it (C's `%.17g`).
 ///
 /// ```
@@ -86,6 +163,67 @@ mod tests {
     }
 
     #[test]
+    fn doubles_are_read_as_strtod_does() {
+        for (text, number) in [
+            ("0", 0.0),
+            ("-0", 0.0),
+            ("1.", 1.0),
+            (".5", 0.5),
+            ("+1e3", 1000.0),
+            ("1E-2", 0.01),
+            ("0e999", 0.0),
+            ("1e-310", 1e-310),
+            ("inf", f64::INFINITY),
+            ("-Infinity", f64::NEG_INFINITY),
+            ("0x10", 16.0),
+            ("-0X.8p1", -1.0),
+            ("0x1p-1074", 5e-324),
+            ("0x1.fffffffffffffp1023", f64::MAX),
+            ("0x0p99999", 0.0),
+            ("0x20000000000001", 9007199254740993.0),
+            ("0x200000000000010000", 36893488147419168768.0),
+        ] {
+            assert_eq!(parse_double(text.as_bytes()), Some(number), "{text}");
+        }
+        for text in [
+            "",
+            " 1",
+            "1 ",
+            ".",
+            "e1",
+            "1e",
+            "1e400",
+            "-1e400",
+            "1e-400",
+            "nan",
+            "-nan",
+            "0x",
+            "0x.",
+            "0x1p",
+            "0x1p2000",
+            "0x1p-2000",
+            "1,5",
+            "--1",
+            "infinit",
+            "0x1..8",
+        ] {
+            assert_eq!(parse_double(text.as_bytes()), None, "{text}");
+        }
+        for (text, number) in [
+            ("", 0.0),
+            (" 1", 1.0),
+            ("1e400", f64::INFINITY),
+            ("-1e400", f64::NEG_INFINITY),
+            ("1e-400", 0.0),
+        ] {
+            assert_eq!(parse_double_leniently(text.as_bytes()), Some(number), "{text}");
+        }
+        for text in [" ", "1 ", "nan", "a"] {
+            assert_eq!(parse_double_leniently(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
     fn doubles_are_written_as_printf_does() {
         for (number, expected) in [
             (0.0, "0"),
@@ -115,7 +253,7 @@ mod tests {
 
         #[test]
         fn doubles_round_trip(number in proptest::num::f64::NORMAL | proptest::num::f64::ZERO) {
-            prop_assert_eq!(format_double(number).parse::<f64>().unwrap(), number);
+            prop_assert_eq!(parse_double(format_double(number).as_bytes()), Some(number));
         }
     }
 }

@@ -450,13 +450,14 @@ fn no_element_is_lost_or_had_twice() {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().to_str().unwrap();
         let server = Server::start(&["--engine", engine, "--dir", place, "--durability", "no"]);
-        let had = Mutex::new(BTreeSet::new());
+        let (had, begun) = (Mutex::new(BTreeSet::new()), Instant::now());
         thread::scope(|scope| {
             for line in ["BLPOP q 0.001", "BLPOP p q 0.002", "BRPOP q 0.001", "BRPOP q p 0.003"] {
                 let mut client = server.connect();
                 let had = &had;
                 scope.spawn(move || {
                     while had.lock().unwrap().len() < ELEMENTS {
+                        assert!(begun.elapsed() < PATIENCE, "some never come");
                         if let Reply::Array(found) = run(&mut client, line) {
                             let element = found[1].text().to_owned();
                             assert!(had.lock().unwrap().insert(element), "{found:?} twice");

@@ -486,11 +486,16 @@ fn a_queue_that_is_emptied_leaves_nothing_to_sweep() {
     assert_eq!(stored(&shell), (0, 0));
 }
 
+/// Elements "0" to "19999".
+fn long_list(shell: &mut Shell) {
+    let push: Vec<String> = (0..20_000).map(|n| n.to_string()).collect();
+    shell.check(&format!("RPUSH l {}", push.join(" ")), "20000");
+}
+
 #[test]
 fn many_elements_go_at_once() {
     let mut shell = Shell::new();
-    let push: Vec<String> = (0..20_000).map(|n| n.to_string()).collect();
-    shell.check(&format!("RPUSH l {}", push.join(" ")), "20000");
+    long_list(&mut shell);
     shell.check("LTRIM l 5000 -5001", "OK");
     assert_eq!(stored(&shell), (10_000, 0));
     shell.script(
@@ -512,6 +517,35 @@ fn many_elements_go_at_once() {
         ",
     );
     assert_eq!(stored(&shell), (10_002, 1));
+}
+
+#[test]
+fn little_of_much_is_stored_anew() {
+    for (command, left) in [
+        ("LTRIM l 19997 -1", r#"["19997" "19998" "19999"]"#),
+        ("LTRIM l 10 12", r#"["10" "11" "12"]"#),
+        ("RPOP l 19998", r#"["0" "1"]"#),
+        ("LPOP l 20000", "[]"),
+    ] {
+        let mut shell = Shell::new();
+        long_list(&mut shell);
+        shell.check("EXPIRE l 100", "1");
+        shell.run(command);
+        shell.check("LRANGE l 0 -1", left);
+        shell.check("TTL l", if left == "[]" { "-2" } else { "100" });
+        assert_eq!(stored(&shell), (20_000, 1), "{command}");
+        shell.sweep(1000);
+        assert_eq!(stored(&shell), (0, 0), "{command}");
+        shell.run("RPUSH l more");
+        shell.check("LINDEX l -1", "\"more\"");
+    }
+    // What is left may be too much to be moved.
+    let mut shell = Shell::new();
+    long_list(&mut shell);
+    shell.check(&format!("LPUSH l {0} {0}", "x".repeat(600_000)), "20002");
+    shell.check("LTRIM l 0 2", "OK");
+    shell.check("LINDEX l 2", "\"0\"");
+    assert_eq!(stored(&shell), (3, 0));
 }
 
 #[test]
@@ -662,7 +696,7 @@ fn list<'e>(elements: impl Iterator<Item = &'e String>) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
     fn a_list_is_a_deque(changes in changes()) {

@@ -27,6 +27,11 @@ const DIFFERENCES: &str = "
 - `SCAN` returns each key once, and its cursors stay valid over restarts. `COUNT` is cut to 65,536, and a call
   returns fewer keys than asked for when they come to megabytes.
 - `KEYS` and `SCAN` return keys in the order of their hashes.
+- `LINDEX`, `LSET` and `LRANGE` cost the same anywhere in a list. `LINSERT` and `LREM` move the elements on the shorter
+  side of the place, each a write of its own, and other writes wait meanwhile; what would move more than 256 MiB
+  is refused.
+- A timeout of a blocking command that is too large is out of range, where Redis calls it negative; it is
+  decimal, never hexadecimal.
 - `DBSIZE`, as in Redis, counts keys whose time has come until a sweep or an access removes them.
 - `FLUSHALL` and `FLUSHDB` take the same, constant, time with `SYNC` and `ASYNC`.
 - `CONFIG SET` refuses: settings are made when the server starts. `CONFIG REWRITE` has no file to write.

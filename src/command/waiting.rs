@@ -226,3 +226,87 @@ impl Waiting {
         keys.into_iter().map(|(_, key)| key).collect()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::fail::Nothing;
+    use super::super::table::lookup;
+    use super::*;
+
+    fn wait(waiting: &Arc<Waiting>, db: u8, keys: &[&'static str]) -> Blocked {
+        let keys = keys.iter().map(|key| Bytes::from(*key)).collect();
+        let block = Block { keys, timeout: None, nothing: Nothing::Array };
+        let client = Arc::new(Client::new(1, String::new(), String::new()));
+        let request = (lookup(b"blpop").unwrap(), vec![]);
+        waiting.wait(request, db, Protocol::Resp2, &client, block)
+    }
+
+    fn is(found: Option<Arc<Waiter>>, blocked: &Blocked) -> bool {
+        found.is_some_and(|waiter| Arc::ptr_eq(&waiter, &blocked.waiter))
+    }
+
+    #[test]
+    fn lines_are_in_the_order_of_coming() {
+        let waiting = Arc::<Waiting>::default();
+        let (first, second) = (wait(&waiting, 0, &["a", "b", "a"]), wait(&waiting, 0, &["b"]));
+        let [a, b] = ["a", "b"].map(Bytes::from);
+        assert_eq!(waiting.len(), 2);
+        assert!(is(waiting.next(0, &a, None), &first));
+        assert!(waiting.next(0, &a, Some(&first.waiter)).is_none());
+        assert!(is(waiting.next(0, &b, None), &first));
+        assert!(is(waiting.next(0, &b, Some(&first.waiter)), &second));
+        assert!(waiting.next(1, &a, None).is_none());
+        assert_eq!(waiting.keys(0).len(), 2);
+        assert!(waiting.keys(1).is_empty());
+    }
+
+    #[test]
+    fn who_has_left_hides_nobody_behind() {
+        let waiting = Arc::<Waiting>::default();
+        let [first, second, third] = [(); 3].map(|()| wait(&waiting, 0, &["a"]));
+        let key = Bytes::from("a");
+        let passed = Arc::clone(&second.waiter);
+        drop(second);
+        assert!(is(waiting.next(0, &key, Some(&first.waiter)), &third));
+        assert!(is(waiting.next(0, &key, Some(&passed)), &third));
+        assert!(first.waiter.cancel());
+        assert!(is(waiting.next(0, &key, None), &third));
+        assert_eq!(waiting.len(), 2);
+    }
+
+    #[test]
+    fn a_place_is_given_up_once() {
+        let waiting = Arc::<Waiting>::default();
+        let first = wait(&waiting, 0, &["a", "b"]);
+        let client = Arc::clone(&first.waiter.client);
+        assert!(client.waiter().is_some() && client.profile().is_blocked);
+        waiting.remove(&first.waiter);
+        let second = wait(&waiting, 0, &["a"]);
+        drop(first);
+        assert_eq!(waiting.len(), 1);
+        assert!(client.waiter().is_none() && !client.profile().is_blocked);
+        drop(second);
+        assert!(waiting.is_empty() && waiting.keys(0).is_empty());
+    }
+
+    #[test]
+    fn nobody_begins_to_wait_when_all_waiting_has_ended() {
+        let waiting = Arc::<Waiting>::default();
+        let before = wait(&waiting, 0, &["a"]);
+        waiting.close();
+        let after = wait(&waiting, 0, &["a"]);
+        assert!(before.waiter.is_ended() && after.waiter.is_ended());
+    }
+
+    #[test]
+    fn who_is_killed_does_not_begin_to_wait() {
+        let waiting = Arc::<Waiting>::default();
+        let client = Arc::new(Client::new(1, String::new(), String::new()));
+        client.kill();
+        let block = Block { keys: vec!["a".into()], timeout: None, nothing: Nothing::Array };
+        let request = (lookup(b"blpop").unwrap(), vec![]);
+        let blocked = waiting.wait(request, 0, Protocol::Resp2, &client, block);
+        assert!(blocked.waiter.is_ended());
+    }
+}

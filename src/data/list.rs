@@ -29,6 +29,13 @@ const READ_ONE_BY_ONE_MAX: u64 = 128;
 /// Up to so many are removed each by itself, which leaves the others in the record cache.
 const DELETED_ONE_BY_ONE_MAX: u64 = 4096;
 
+/// Where more than that go, as many as this, and [so much of them](STORED_ANEW_BYTES_MAX), are rather stored
+/// anew, and the sweep removes all that was.
+const STORED_ANEW_MAX: u64 = 1024;
+
+/// See [`STORED_ANEW_MAX`].
+const STORED_ANEW_BYTES_MAX: usize = 1 << 20;
+
 /// Values up to this size are copied when they are stored: a part of what was received would hold all of
 /// it in memory.
 const COPIED_BYTES_MAX: usize = 16 << 10;
@@ -178,23 +185,47 @@ pub fn set(
 }
 
 /// Removes all but the elements of `indices`, which is cut to the list's size. The cost is that of what is
-/// removed; but where that is all of a long list, the sweep does it.
+/// removed, or of what is left if that is much less: then the sweep does the rest.
 ///
 /// # Errors
 /// The storage's.
 pub fn trim(list: &mut Collection, db: &mut DbWriter<'_>, indices: Range<u64>) -> Result<()> {
     let positions = positions(list)?;
     let end = indices.end.min(list.size());
-    let kept = positions.start + indices.start.min(end)..positions.start + end;
-    if !kept.is_empty() {
-        delete(list, db, positions.start..kept.start)?;
-        delete(list, db, kept.end..positions.end)?;
-    } else if list.size() <= DELETED_ONE_BY_ONE_MAX {
-        delete(list, db, positions)?;
+    let indices = indices.start.min(end)..end;
+    let kept = positions.start + indices.start..positions.start + indices.end;
+    let kept_len = indices.end - indices.start;
+    let are_many = list.size() - kept_len > DELETED_ONE_BY_ONE_MAX;
+    if are_many && kept_len <= STORED_ANEW_MAX && store_anew(list, db, indices)? {
+        return Ok(());
+    }
+    delete(list, db, positions.start..kept.start)?;
+    delete(list, db, kept.end..positions.end)?;
+    keep(list, kept);
+    if kept_len == 0 {
         list.set_bare();
     }
-    keep(list, kept);
     Ok(())
+}
+
+/// Makes a new list of the elements of `indices`; `false`: they are too large.
+fn store_anew(list: &mut Collection, db: &mut DbWriter<'_>, indices: Range<u64>) -> Result<bool> {
+    let (mut kept, mut bytes) = (Vec::new(), 0);
+    for_each(list, &mut db.reader(), indices, false, |_, value| {
+        bytes += value.len();
+        kept.push(value);
+        Ok(bytes <= STORED_ANEW_BYTES_MAX)
+    })?;
+    if bytes > STORED_ANEW_BYTES_MAX {
+        return Ok(false);
+    }
+    let mut anew = Collection::new(Kind::List);
+    anew.set_expires_at_ms(list.expires_at_ms());
+    for value in &kept {
+        push(&mut anew, db, End::Right, value)?;
+    }
+    *list = anew;
+    Ok(true)
 }
 
 /// A change in the middle of a list, worked out before anything is written: which elements move to which

@@ -174,7 +174,12 @@ impl<'a> DbWriter<'a> {
     ) -> Result<()> {
         self.state.effects.touch(self.db, from, false);
         self.detach(from, record)?;
-        self.store(to, replaced, record)
+        self.store(to, replaced, record)?;
+        if replaced.is_some() {
+            // To Redis what was there is gone first, and this is another key.
+            self.notify(class::NEW, "new", to);
+        }
+        Ok(())
     }
 
     /// Copies the elements of `record`, of this database, for a key of database `to`, at a cost that is

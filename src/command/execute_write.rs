@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pontoon_storage::{Reader, Transaction};
 
-use crate::data::{DbReader, DbWriter, Kind, RunState};
+use crate::data::{DbReader, DbWriter, Effects, Event, Kind, RunState};
 use crate::resp::{Args, Encoder};
 
 use super::clients::Client;
@@ -16,6 +16,7 @@ use super::execute::{
     run_connection, run_read,
 };
 use super::fail::Fail;
+use super::server_state::ServerState;
 use super::session::Session;
 use super::spec::{Command, Prepared, Run};
 use super::waiting::{Answer, Blocked, Waiter};
@@ -318,36 +319,30 @@ fn finish(
         DbReader::new(tx, &mut state, db).lookup(key).is_ok_and(|record| record.is_some())
     };
     server.watches.tell(&touched, &mut is_there);
-    if !events.is_empty() {
-        let pubsub = Arc::clone(&server.pubsub);
-        tx.after_commit(move |committed| {
-            if committed.is_ok() {
-                pubsub.tell_events(&events);
-            }
-        });
-    }
+    tell_once_committed(tx, server, events);
     Ok(())
 }
 
 /// Tells what a sweep of expired keys did to those who watch and listen.
-pub fn tell_expired(
-    tx: &mut Transaction,
-    server: &super::ServerState,
-    effects: crate::data::Effects,
-) {
+pub fn tell_expired(tx: &mut Transaction, server: &ServerState, effects: Effects) {
     server.watches.tell(&effects.touched, &mut |_, _| false);
-    if !effects.events.is_empty() {
-        let pubsub = Arc::clone(&server.pubsub);
-        tx.after_commit(move |committed| {
-            if committed.is_ok() {
-                pubsub.tell_events(&effects.events);
-            }
-        });
+    tell_once_committed(tx, server, effects.events);
+}
+
+fn tell_once_committed(tx: &mut Transaction, server: &ServerState, events: Vec<Event>) {
+    if events.is_empty() {
+        return;
     }
+    let tell = server.event_teller();
+    tx.after_commit(move |committed| {
+        if committed.is_ok() {
+            tell(&events);
+        }
+    });
 }
 
 /// A client that ended its transaction, or its connection, watches nothing any more.
-pub fn unwatch(server: &super::ServerState, client: &Client) {
+pub fn unwatch(server: &ServerState, client: &Client) {
     if let Some(watch) = client.watch().take() {
         server.watches.remove(&watch);
     }

@@ -5,15 +5,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures::executor::block_on;
 use pontoon::command::{
     Environment, Ran, Request, ServerState, Session, Settings, WriteRun, admit, execute_read,
-    execute_write, refuse, run_connection,
+    execute_write, refuse, run_connection, tell_expired,
 };
-use pontoon::data::{self, Databases, Effects, ExpireStep, SweepProgress};
+use pontoon::data::{self, Databases, Effects, Event, ExpireStep, SweepProgress};
 use pontoon::resp::{Args, Encoder};
 use pontoon_storage::{
     EngineKind, Entries, Error, Keyspace, Options, Reader, ScanOptions, Store, Transaction,
@@ -44,6 +45,8 @@ pub struct Shell {
     pub now_ms: u64,
     /// Kept from step to step, as the server keeps it.
     progress: RefCell<SweepProgress>,
+    /// Events that have been told and not yet been asked for.
+    told: Arc<Mutex<Vec<Event>>>,
 }
 
 impl Shell {
@@ -66,7 +69,11 @@ impl Shell {
             "127.0.0.1:6379".into(),
             !server.requires_password(),
         );
-        Self { store, databases, server, session, now_ms: START_MS, progress: RefCell::default() }
+        let told: Arc<Mutex<Vec<Event>>> = Arc::default();
+        let hearing = Arc::clone(&told);
+        server.set_event_listener(move |events| hearing.lock().unwrap().extend_from_slice(events));
+        let progress = RefCell::default();
+        Self { store, databases, server, session, now_ms: START_MS, progress, told }
     }
 
     /// Closes the store in order.
@@ -104,6 +111,41 @@ impl Shell {
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (command, reply) = line.split_once(" -> ").expect("command -> reply");
             assert_eq!(self.run(command).trim_end(), reply, "{command}");
+        }
+    }
+
+    /// What those who listen for events of keys, of every class, hear of a command: `event key` each, with
+    /// the number of the database before the key if it is not 0, in order: `new a, set a, expire 9:a`.
+    /// `none`: nothing.
+    #[track_caller]
+    pub fn events(&mut self, line: &str) -> String {
+        self.events_of(|shell| {
+            shell.run(line);
+        })
+    }
+
+    /// What they hear of everything that `act` does.
+    pub fn events_of(&mut self, act: impl FnOnce(&mut Self)) -> String {
+        self.server.event_classes.store(u32::MAX, Relaxed);
+        act(self);
+        self.server.event_classes.store(0, Relaxed);
+        let told = std::mem::take(&mut *self.told.lock().unwrap());
+        let texts: Vec<_> = told
+            .iter()
+            .map(|Event { name, db, key, .. }| match db {
+                0 => format!("{name} {}", key.escape_ascii()),
+                db => format!("{name} {db}:{}", key.escape_ascii()),
+            })
+            .collect();
+        if texts.is_empty() { "none".into() } else { texts.join(", ") }
+    }
+
+    /// Checks the [`events`](Shell::events) of several lines in turn: `command -> events` each.
+    #[track_caller]
+    pub fn event_script(&mut self, script: &str) {
+        for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (command, events) = line.split_once(" -> ").expect("command -> events");
+            assert_eq!(self.events(command), events, "{command}");
         }
     }
 
@@ -155,9 +197,12 @@ impl Shell {
     }
 
     pub fn expire_step(&self, limit: usize) -> ExpireStep {
-        let now_ms = self.now_ms;
+        let (now_ms, server) = (self.now_ms, Arc::clone(&self.server));
         self.sweeping(move |tx, databases, progress| {
-            data::expire_step(tx, databases, now_ms, limit, progress, &mut Effects::default())
+            let mut effects = Effects { interest: server.interest(), ..Effects::default() };
+            let step = data::expire_step(tx, databases, now_ms, limit, progress, &mut effects)?;
+            tell_expired(tx, &server, effects);
+            Ok(step)
         })
     }
 

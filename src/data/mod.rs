@@ -25,7 +25,7 @@ mod writer;
 
 pub use collection::{Collection, Editor, Element, Elements};
 pub use databases::{DATABASES, Databases};
-pub use effects::{Effects, Event, Interest, Touch};
+pub use effects::{Effects, Event, Interest, Touch, class};
 pub use encoding::{KEY_BYTES_MAX, Kind, MEMBER_BYTES_MAX, Record, STORAGE_KEY_BYTES_MAX};
 pub use error::{Error, Result};
 pub use reader::DbReader;

@@ -174,7 +174,10 @@ impl<'a> DbWriter<'a> {
     ) -> Result<()> {
         self.state.effects.touch(self.db, from, false);
         self.detach(from, record)?;
-        self.store(to, replaced, record)
+        if let Some(replaced) = replaced {
+            self.remove(to, replaced)?;
+        }
+        self.store(to, None, record)
     }
 
     /// Copies the elements of `record`, of this database, for a key of database `to`, at a cost that is

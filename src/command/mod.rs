@@ -38,6 +38,7 @@ mod server;
 mod server_state;
 mod session;
 mod sorted_set;
+mod sort;
 mod spec;
 mod string;
 mod string_options;

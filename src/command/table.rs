@@ -37,7 +37,7 @@ const FAMILIES: &[&[Command]] = &[
 use super::spec::{Command, Flags, Run};
 use super::{
     client, connection, copy, expire, introspect, key, list, list_blocking, list_middle, list_move,
-    object, scan, server, string, transaction,
+    object, scan, server, sort, string, transaction,
 };
 
 /// The rows of each family.
@@ -55,6 +55,7 @@ const FAMILIES: &[&[Command]] = &[
     object::COMMANDS,
     scan::COMMANDS,
     server::COMMANDS,
+    sort::COMMANDS,
     string::COMMANDS,
     transaction::COMMANDS,
 ];

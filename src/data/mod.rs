@@ -19,6 +19,7 @@ mod object;
 mod reader;
 pub mod sample;
 pub mod sorted_set;
+pub mod sort;
 mod state;
 pub mod string;
 mod sweep;

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures::executor::block_on;
 use pontoon::command::{
-    Environment, Ran, Request, ServerState, Session, Settings, WriteRun, admit, execute_read,
-    execute_write, refuse, run_connection, tell_expired,
+    Client, Environment, Request, ServerState, Session, Settings, Watch, admit, execute_prepared,
+    execute_read, execute_write, prepare, refuse, run_connection, tell_expired, watch_prepared,
 };
 use pontoon::data::{self, Databases, Effects, Event, ExpireStep, SweepProgress};
 use pontoon::resp::{Args, Encoder};
@@ -163,6 +163,44 @@ impl Shell {
         replies
     }
 
+    /// The reply to a command that writes, run in two parts as one that walks far is; `between` comes after
+    /// it has read, and before it writes.
+    #[track_caller]
+    pub fn run_prepared(&mut self, line: &str, between: impl FnOnce(&mut Self)) -> String {
+        let request = Arc::new(self.admitted(&to_args(line)));
+        let (watch, protocol) = (Arc::<Watch>::default(), self.session.protocol);
+        let (here, wanted, watching) = (self.place(), Arc::clone(&request), Arc::clone(&watch));
+        let begin =
+            move |tx: &mut Transaction| watch_prepared(tx, &here.environment(), &wanted, &watching);
+        block_on(self.store.update(begin)).unwrap();
+        let (here, wanted) = (self.place(), Arc::clone(&request));
+        let reading = self
+            .store
+            .view(move |view| Ok::<_, Error>(prepare(view, &here.environment(), &wanted)));
+        let prepared = block_on(reading).unwrap().unwrap();
+        between(self);
+        let (here, watching) = (self.place(), Arc::clone(&watch));
+        let writing = self.store.update(move |tx| {
+            let mut out = Encoder::new(protocol);
+            let environment = here.environment();
+            execute_prepared(tx, &environment, &request, &watching, prepared, &mut out)?;
+            Ok::<_, Error>(out)
+        });
+        let bytes = concat(block_on(writing).unwrap());
+        self.server.watches.remove(&watch);
+        render(&bytes).0
+    }
+
+    fn place(&self) -> Place {
+        Place {
+            databases: self.databases.clone(),
+            server: Arc::clone(&self.server),
+            client: Arc::clone(&self.session.client),
+            db: self.session.db,
+            now_ms: self.now_ms,
+        }
+    }
+
     /// The string at `key`, as bytes.
     pub fn get(&mut self, key: &[u8]) -> Option<Vec<u8>> {
         let bytes = self.reply_bytes(&[b"GET", key]);
@@ -247,39 +285,46 @@ impl Shell {
     }
 
     fn execute(&mut self, requests: Vec<Request>) -> Vec<u8> {
-        let databases = self.databases.clone();
-        let server = Arc::clone(&self.server);
-        let (db, now_ms) = (self.session.db, self.now_ms);
+        let here = self.place();
         let mut out = Encoder::new(self.session.protocol);
         let writes = requests.iter().any(|(command, _)| command.is_write());
         let len = requests.len();
-        let client = Arc::clone(&self.session.client);
-        let environment = move |run: &mut dyn FnMut(Environment<'_>)| {
-            let (databases, server, client) = (&databases, &server, &client);
-            run(Environment { databases, server, client, db, may_walk: true, now_ms });
-        };
         let (ran, out) = if writes {
             block_on(self.store.update(move |tx| {
-                let mut run = Ok(WriteRun::default());
-                environment(&mut |env| run = execute_write(tx, &env, &requests, &mut out));
-                let WriteRun { ran, blocked } = run?;
-                if blocked.is_some() {
+                let run = execute_write(tx, &here.environment(), &requests, &mut out)?;
+                if run.blocked.is_some() {
                     // Here nobody waits.
                     out.simple("blocked");
                 }
-                Ok::<_, Error>((ran, out))
+                Ok::<_, Error>((run.ran, out))
             }))
             .unwrap()
         } else {
             block_on(self.store.view(move |view| {
-                let mut ran = Ran::default();
-                environment(&mut |env| ran = execute_read(view, &env, &requests, &mut out));
+                let ran = execute_read(view, &here.environment(), &requests, &mut out);
                 Ok::<_, Error>((ran, out))
             }))
             .unwrap()
         };
         assert_eq!(ran.done, len, "the run stopped early");
         concat(out)
+    }
+}
+
+/// What an [`Environment`] borrows.
+struct Place {
+    databases: Databases,
+    server: Arc<ServerState>,
+    client: Arc<Client>,
+    db: u8,
+    now_ms: u64,
+}
+
+impl Place {
+    fn environment(&self) -> Environment<'_> {
+        let Self { databases, server, client, .. } = self;
+        let (db, now_ms) = (self.db, self.now_ms);
+        Environment { databases, server, client, db, may_walk: true, now_ms }
     }
 }
 

@@ -10,9 +10,9 @@ use tokio::task::consume_budget;
 
 use crate::command::{
     Blocked, CachedRun, Client, Command, Environment, Fail, Prepared, QueuedTransaction, Ran,
-    Request, ServerState, Session, Was, Watch, WatchedKey, WriteRun, argument_bytes,
-    execute_cached, execute_prepared, execute_read, execute_transaction, execute_write, prepare,
-    refuse,
+    Request, ServerState, Session, Watch, WriteRun, argument_bytes, execute_cached,
+    execute_prepared, execute_read, execute_transaction, execute_write, prepare, refuse,
+    watch_prepared,
 };
 use crate::resp::{Args, Encoder, Protocol};
 use crate::service::Service;
@@ -259,8 +259,8 @@ pub(crate) async fn execute_exec(
     queued: QueuedTransaction,
     replies: &mut Encoder,
 ) {
-    let watch = session.client.watch().take();
-    let (here, watched) = (Arc::clone(service), watch.clone());
+    let watching = session.client.watch().take().map(|watch| Watching::new(service, watch));
+    let here = Arc::clone(service);
     let mut inside = session.clone();
     inside.in_exec = true;
     let store = service.store.with_weight(queued.argument_bytes);
@@ -270,14 +270,11 @@ pub(crate) async fn execute_exec(
             let client = Arc::clone(&inside.client);
             let environment = environment(&here, &client, inside.db, true);
             let requests = &queued.requests;
-            let watch = watched.as_deref();
+            let watch = watching.as_ref().map(|watching| &*watching.watch);
             execute_transaction(tx, &environment, &mut inside, watch, requests, &mut replies)?;
             Ok::<_, Error>((replies, inside))
         })
         .await;
-    if let Some(watch) = watch {
-        service.state.watches.remove(&watch);
-    }
     match outcome {
         Ok((outcome, inside)) => {
             *session = inside;
@@ -289,10 +286,17 @@ pub(crate) async fn execute_exec(
     }
 }
 
-/// Watches keys until dropped.
+/// Watches keys until dropped. Whoever asks what it has seen owns it: when the client is gone, what it has
+/// begun must see changes all the same.
 struct Watching {
     service: Arc<Service>,
     watch: Arc<Watch>,
+}
+
+impl Watching {
+    fn new(service: &Arc<Service>, watch: Arc<Watch>) -> Self {
+        Self { service: Arc::clone(service), watch }
+    }
 }
 
 impl Drop for Watching {
@@ -311,17 +315,15 @@ async fn execute_prepared_job(
     weight_bytes: usize,
 ) -> Result<Encoder, Error> {
     let store = service.store.with_weight(weight_bytes);
-    let watching = Watching { service: Arc::clone(service), watch: Arc::default() };
-    let keys: Vec<_> = request.0.keys_of(&request.1).into_iter().cloned().collect();
-    let db = session.db;
-    let (here, watch) = (Arc::clone(service), Arc::clone(&watching.watch));
+    let watching = Watching::new(service, Arc::default());
+    let job = Job::new(service, session, vec![request.clone()], true);
     // A place in the write lane's order: what is committed later counts as a change.
-    store
-        .update(move |_| {
-            for key in keys {
-                here.state.watches.add(&watch, WatchedKey { db, key, was: Was::Present });
+    let watching = store
+        .update(move |tx| {
+            for request in &job.requests {
+                watch_prepared(tx, &job.environment(), request, &watching.watch)?;
             }
-            Ok::<_, Error>(())
+            Ok::<_, Error>(watching)
         })
         .await?;
     let job = Job::new(service, session, vec![request.clone()], true);
@@ -341,7 +343,7 @@ async fn execute_prepared_job(
         None => return Ok(Encoder::new(session.protocol)),
     };
     let job = Job::new(service, session, vec![request], true);
-    store.update(move |tx| job.write_prepared(tx, prepared, &watching.watch)).await
+    store.update(move |tx| job.write_prepared(tx, prepared, &watching)).await
 }
 
 impl Job {
@@ -349,14 +351,13 @@ impl Job {
         self,
         tx: &mut Transaction,
         prepared: Prepared,
-        watch: &Watch,
+        watching: &Watching,
     ) -> Result<Encoder, Error> {
         let mut replies = Encoder::new(self.protocol);
         let environment = self.environment();
-        if watch.is_changed() {
-            execute_write(tx, &environment, &self.requests, &mut replies)?;
-        } else if let Some(request) = self.requests.first() {
-            execute_prepared(tx, &environment, request, prepared, &mut replies)?;
+        if let Some(request) = self.requests.first() {
+            let watch = &watching.watch;
+            execute_prepared(tx, &environment, request, watch, prepared, &mut replies)?;
         }
         Ok(replies)
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::data::DATABASES;
 use crate::resp::{Args, parse_integer};
 
 use super::fail::Fail;
@@ -23,6 +24,21 @@ pub(super) fn at_least<const N: usize>(args: &Args) -> Result<(&[Bytes; N], &[By
 /// The integer that an argument must be.
 pub(super) fn integer(arg: &[u8]) -> Result<i64, Fail> {
     parse_integer(arg).ok_or(Fail::NOT_AN_INTEGER)
+}
+
+/// The integer of 32 bits that an argument must be; `complaint` is the error reply if it is none.
+pub(super) fn int(arg: &[u8], complaint: Option<Fail>) -> Result<i32, Fail> {
+    let Some(number) = parse_integer(arg) else {
+        return Err(complaint.unwrap_or(Fail::NOT_AN_INTEGER));
+    };
+    let range = "ERR value is out of range, value must between -2147483648 and 2147483647";
+    i32::try_from(number).map_err(|_| complaint.unwrap_or(Fail::text(range)))
+}
+
+/// The database of this number.
+pub(super) fn database(number: i32) -> Result<u8, Fail> {
+    let number = u8::try_from(number).ok().filter(|&number| number < DATABASES);
+    number.ok_or(Fail::text("ERR DB index is out of range"))
 }
 
 /// The integer from `min` on that an argument must be; whatever else it is, `complaint` is the reply.

@@ -2,10 +2,9 @@
 
 use std::hint::black_box;
 
-use crate::data::DATABASES;
 use crate::resp::{Args, Encoder, Protocol, parse_integer};
 
-use super::args::{exactly, integer, is, lossy};
+use super::args::{database, exactly, int, is, lossy};
 use super::client::set_name;
 use super::context::ConnectionContext;
 use super::execute_write::unwatch;
@@ -173,13 +172,7 @@ fn reset(context: &mut ConnectionContext<'_>, _: &Args, out: &mut Encoder) -> Re
 
 fn select(context: &mut ConnectionContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
     let [_, index] = exactly(args)?;
-    let index = i32::try_from(integer(index)?).map_err(|_| {
-        Fail::text("ERR value is out of range, value must between -2147483648 and 2147483647")
-    })?;
-    context.session.db = u8::try_from(index)
-        .ok()
-        .filter(|&db| db < DATABASES)
-        .ok_or(Fail::text("ERR DB index is out of range"))?;
+    context.session.db = database(int(index, None)?)?;
     out.ok();
     Ok(())
 }

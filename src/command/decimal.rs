@@ -27,6 +27,26 @@ pub(super) fn add(left: &[u8], right: &[u8]) -> Result<String, Fail> {
     Ok(if sum == 0.0 { "0".into() } else { sum.to_string() })
 }
 
+/// The number that `text` is for C's `strtod`, if that takes all of it up to a byte of zero: blanks may come
+/// before it, nothing at all is 0, and what is too large or too small for 64-bit floating point is none.
+pub(super) fn parse_as_c(text: &[u8]) -> Option<f64> {
+    let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
+    let digits = text.iter().position(|byte| !is_blank(byte)).and_then(|at| text.get(at..))?;
+    let number: f64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    let is_written_in_digits = digits.iter().any(u8::is_ascii_digit);
+    let mantissa = digits.split(|byte| matches!(byte, b'e' | b'E')).next().unwrap_or_default();
+    let is_zero = !mantissa.iter().any(|byte| matches!(byte, b'1'..=b'9'));
+    match number {
+        _ if number.is_nan() => None,
+        _ if number.is_infinite() => (!is_written_in_digits).then_some(number),
+        _ => (number.is_normal() || is_zero).then_some(number),
+    }
+}
+
 fn float(text: &[u8]) -> Result<f64, Fail> {
     let number = std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok());
     // Infinity may be meant; a number that is too large is none.
@@ -136,6 +156,40 @@ mod tests {
                     if text == "ERR value is not a valid float"),
                 "{text:?}"
             );
+        }
+    }
+
+    #[test]
+    fn numbers_as_c_reads_them() {
+        for (text, number) in [
+            ("", Some(0.0)),
+            ("0", Some(0.0)),
+            ("-0", Some(0.0)),
+            ("0e999", Some(0.0)),
+            (" 1.5", Some(1.5)),
+            ("\t\n\x0b\x0c\r-2", Some(-2.0)),
+            ("+.5", Some(0.5)),
+            ("5.", Some(5.0)),
+            ("1e3", Some(1000.0)),
+            ("1\0x", Some(1.0)),
+            ("\0x", Some(0.0)),
+            ("inf", Some(f64::INFINITY)),
+            ("-Infinity", Some(f64::NEG_INFINITY)),
+            ("2.2250738585072014e-308", Some(f64::MIN_POSITIVE)),
+            (" ", None),
+            ("1 ", None),
+            ("1x", None),
+            ("1e", None),
+            (".", None),
+            ("e5", None),
+            ("nan", None),
+            ("1e999", None),
+            ("-1e999", None),
+            ("1e-999", None),
+            ("1e-310", None),
+            ("--1", None),
+        ] {
+            assert_eq!(parse_as_c(text.as_bytes()), number, "{text:?}");
         }
     }
 

@@ -37,7 +37,14 @@ const DIFFERENCES: &str = "
 - `CONFIG SET` refuses: settings are made when the server starts. `CONFIG REWRITE` has no file to write.
 - `SHUTDOWN` with `SAVE`, `NOSAVE` or `FORCE` is the same as without: what was acknowledged is saved
   already. `ABORT` finds no shutdown in progress: one cannot be called off.
-- Not there yet, besides the types that the README names: `COPY`, `MOVE`, `SWAPDB`, `DUMP`, `OBJECT`, `SORT`, the bit
+- `MOVE` costs as much as the value has elements. `COPY` and `MOVE` refuse a value of more than 1 GiB.
+- `OBJECT ENCODING` goes by the type and size of the value: a short string that was changed in place is `embstr`,
+  where Redis says `raw`. `OBJECT REFCOUNT` is 1. `OBJECT IDLETIME` fails: when a key was used last is not kept.
+- `SORT` with `ALPHA` compares bytes, whatever the server's locale is; no number is hexadecimal. It holds up to
+  1 GiB of elements and of what `BY` and `GET` find. With `BY` and a pattern without `*`, the elements of a set are
+  in the order of their hashes.
+- A command that only reads leaves a key whose time has come to the sweep, which tells of it: `expired` comes then.
+- Not there yet, besides the types that the README names: `DUMP`, the bit
   commands, `LCS`; `SAVE`, `BGSAVE`, `LASTSAVE`, `SLOWLOG`, `LATENCY`, `MEMORY`, `MONITOR`, `DEBUG`, `ROLE`, `WAIT`;
   `CLIENT LIST`, `KILL`, `REPLY` and `TRACKING`. `COMMAND DOCS` has no argument lists.
 - `CLIENT SETINFO` is of Redis 7.2. `CLIENT INFO` leaves out the fields about buffers.

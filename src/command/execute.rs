@@ -74,11 +74,12 @@ pub fn execute_read(
     prefetch(reader, environment, &mut state, requests);
     for (position, (command, args)) in requests.iter().enumerate() {
         state.begin_command(position);
-        let mark = out.mark();
+        let (mark, lookups) = (out.mark(), state.mark_lookups());
         let timing = server.begin_command();
         let outcome = run_read(reader, &mut state, environment, command, args, out);
         if let Err(Fail::Walk) = outcome {
             out.truncate_to(mark);
+            state.forget_lookups(lookups);
             ran.walks = true;
             break;
         }
@@ -129,7 +130,15 @@ pub fn prepare(
         client: environment.client,
         may_walk: true,
     };
-    prepare(&mut context, args)
+    let timing = environment.server.begin_command();
+    let prepared = prepare(&mut context, args);
+    let server = environment.server;
+    if prepared.is_err() {
+        server.end_command(timing, command, args, environment.client, true);
+    }
+    count(&state, server, usize::from(prepared.is_err()));
+    server.tell_events(&state.effects.events);
+    prepared
 }
 
 /// What became of a run over the record cache.
@@ -159,12 +168,12 @@ pub fn execute_cached(
         if !is_plain || command.keys == KeySpec::NONE && command.movable_keys.is_none() {
             break;
         }
-        let (mark, tally) = (out.mark(), state.tally);
+        let (mark, lookups) = (out.mark(), state.mark_lookups());
         let timing = server.begin_command();
         let outcome = run_read(cached, &mut state, environment, command, args, out);
         if cached.has_missed() || matches!(outcome, Err(Fail::Walk)) {
             out.truncate_to(mark);
-            state.tally = tally;
+            state.forget_lookups(lookups);
             ran.is_limited = cached.is_exhausted();
             break;
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pontoon_storage::{Reader, Transaction};
 
-use crate::data::{DbReader, DbWriter, Kind, RunState};
+use crate::data::{DbReader, DbWriter, Effects, Event, Kind, RunState};
 use crate::resp::{Args, Encoder};
 
 use super::clients::Client;
@@ -16,10 +16,11 @@ use super::execute::{
     run_connection, run_read,
 };
 use super::fail::Fail;
+use super::server_state::ServerState;
 use super::session::Session;
 use super::spec::{Command, Prepared, Run};
 use super::waiting::{Answer, Blocked, Waiter};
-use super::watch::{Was, Watch};
+use super::watch::{Watch, WatchedKey};
 
 /// How a run that may write came out.
 #[derive(Debug, Default)]
@@ -49,12 +50,15 @@ pub fn execute_write(
     let reply_start = out.len_bytes();
     for request in requests {
         let (command, args) = request;
-        let mark = out.mark();
+        // The command before may have begun to watch.
+        state.effects.interest = environment.server.interest();
+        let (mark, lookups) = (out.mark(), state.mark_lookups());
         let timing = environment.server.begin_command();
         let outcome = run_one(tx, &mut state, environment, command, args, out, None);
         match outcome {
             Err(Fail::Walk) => {
                 out.truncate_to(mark);
+                state.forget_lookups(lookups);
                 run.ran.walks = true;
                 break;
             }
@@ -74,6 +78,7 @@ pub fn execute_write(
         }
         run.ran.done += 1;
         serve_waiting(tx, &mut state, environment);
+        tell_watching(tx, &mut state, environment);
         if out.len_bytes() - reply_start >= REPLY_BYTES_PER_RUN_MAX {
             break;
         }
@@ -103,12 +108,14 @@ pub fn execute_transaction(
         return Ok(());
     }
     out.array(requests.len());
+    let mut data_commands = 0;
     for (command, args) in requests {
         let environment = Environment { db: session.db, ..*environment };
         if command.is_connection() || command.is_async() {
             run_connection(command, session, environment.server, args, out);
             continue;
         }
+        data_commands += 1;
         let mark = out.mark();
         let timing = environment.server.begin_command();
         let outcome = run_one(tx, &mut state, &environment, command, args, out, None);
@@ -126,21 +133,49 @@ pub fn execute_transaction(
         reply_failure(outcome, mark, environment.server, out);
     }
     serve_waiting(tx, &mut state, environment);
-    finish(tx, state, environment, requests.len())
+    finish(tx, state, environment, data_commands)
 }
 
-/// Does the second part of a command that walked far, over a snapshot, before it writes.
+/// Begins to watch, with `watch`, what a command that is going to be prepared will read.
+///
+/// # Errors
+/// The storage's.
+pub fn watch_prepared(
+    tx: &Transaction,
+    environment: &Environment<'_>,
+    (command, args): &Request,
+    watch: &Arc<Watch>,
+) -> pontoon_storage::Result<()> {
+    let watches = &environment.server.watches;
+    let (mut state, db) = (environment.run_state(), environment.db);
+    for key in command.keys_of(args) {
+        let found = DbReader::new(tx, &mut state, db).lookup(key).map_err(storage_error)?;
+        watches.add(watch, WatchedKey { db, key: key.clone(), was_there: found.is_some() });
+    }
+    for pattern in command.patterns_of(args) {
+        watches.add_pattern(watch, db, pattern);
+    }
+    Ok(())
+}
+
+/// Does the second part of a command that walked far, over a snapshot, before it writes; or all of it, if
+/// `watch` has seen a change of what it read.
 ///
 /// # Errors
 /// As for [`execute_write`].
 pub fn execute_prepared(
     tx: &mut Transaction,
     environment: &Environment<'_>,
-    (command, args): &Request,
+    request: &Request,
+    watch: &Watch,
     prepared: Prepared,
     out: &mut Encoder,
 ) -> pontoon_storage::Result<()> {
     let mut state = environment.run_state();
+    if watch.is_changed() || has_expired(tx, &mut state, watch)? {
+        return execute_write(tx, environment, std::slice::from_ref(request), out).map(|_| ());
+    }
+    let (command, args) = request;
     let mark = out.mark();
     let timing = environment.server.begin_command();
     let outcome = in_savepoint(tx, &mut state, environment, None, |context| prepared(context, out));
@@ -285,7 +320,7 @@ fn has_expired(
     watch: &Watch,
 ) -> pontoon_storage::Result<bool> {
     for watched in watch.keys() {
-        if watched.was == Was::Present {
+        if watched.was_there {
             let found = DbReader::new(reader, state, watched.db).lookup(&watched.key);
             if found.map_err(storage_error)?.is_none() {
                 return Ok(true);
@@ -310,44 +345,41 @@ fn finish(
     commands: usize,
 ) -> pontoon_storage::Result<()> {
     state.write_books(tx)?;
-    let server = environment.server;
-    count(&state, server, commands);
-    let touched = std::mem::take(&mut state.effects.touched);
-    let events = std::mem::take(&mut state.effects.events);
-    let mut is_there = |db, key: &[u8]| {
-        DbReader::new(tx, &mut state, db).lookup(key).is_ok_and(|record| record.is_some())
-    };
-    server.watches.tell(&touched, &mut is_there);
-    if !events.is_empty() {
-        let pubsub = Arc::clone(&server.pubsub);
-        tx.after_commit(move |committed| {
-            if committed.is_ok() {
-                pubsub.tell_events(&events);
-            }
-        });
-    }
+    count(&state, environment.server, commands);
+    tell_watching(tx, &mut state, environment);
+    tell_once_committed(tx, environment.server, std::mem::take(&mut state.effects.events));
     Ok(())
 }
 
+/// Tells those who watch what has happened so far. In a run of commands after each of them: one may begin
+/// to watch what one before it has changed.
+fn tell_watching(tx: &Transaction, state: &mut RunState, environment: &Environment<'_>) {
+    let touched = std::mem::take(&mut state.effects.touched);
+    environment.server.watches.tell(&touched, &mut |db, key| {
+        DbReader::new(tx, state, db).lookup(key).is_ok_and(|record| record.is_some())
+    });
+}
+
 /// Tells what a sweep of expired keys did to those who watch and listen.
-pub fn tell_expired(
-    tx: &mut Transaction,
-    server: &super::ServerState,
-    effects: crate::data::Effects,
-) {
+pub fn tell_expired(tx: &mut Transaction, server: &ServerState, effects: Effects) {
     server.watches.tell(&effects.touched, &mut |_, _| false);
-    if !effects.events.is_empty() {
-        let pubsub = Arc::clone(&server.pubsub);
-        tx.after_commit(move |committed| {
-            if committed.is_ok() {
-                pubsub.tell_events(&effects.events);
-            }
-        });
+    tell_once_committed(tx, server, effects.events);
+}
+
+fn tell_once_committed(tx: &mut Transaction, server: &ServerState, events: Vec<Event>) {
+    if events.is_empty() {
+        return;
     }
+    let tell = server.event_teller();
+    tx.after_commit(move |committed| {
+        if committed.is_ok() {
+            tell(&events);
+        }
+    });
 }
 
 /// A client that ended its transaction, or its connection, watches nothing any more.
-pub fn unwatch(server: &super::ServerState, client: &Client) {
+pub fn unwatch(server: &ServerState, client: &Client) {
     if let Some(watch) = client.watch().take() {
         server.watches.remove(&watch);
     }

@@ -1,6 +1,6 @@
 //! When keys expire.
 
-use crate::data::Record;
+use crate::data::{Record, class};
 use crate::resp::{Args, Encoder};
 
 use super::args::{at_least, exactly, integer, is, lossy};
@@ -76,6 +76,7 @@ fn persist(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Re
     if let Some(old) = &expiring {
         let new = Record { expires_at_ms: None, ..old.clone() };
         context.db.store(key, Some(old), &new)?;
+        context.db.notify(class::GENERIC, "persist", key);
     }
     out.integer(i64::from(expiring.is_some()));
     Ok(())
@@ -135,8 +136,12 @@ fn set_expiry(
         Ok(at_ms) if at_ms > now_ms => {
             let new = Record { expires_at_ms: Some(at_ms), ..old.clone() };
             context.db.store(key, Some(&old), &new)?;
+            context.db.notify(class::GENERIC, "expire", key);
         }
-        _ => context.db.remove(key, &old)?,
+        _ => {
+            context.db.remove(key, &old)?;
+            context.db.notify(class::GENERIC, "del", key);
+        }
     }
     out.integer(1);
     Ok(())

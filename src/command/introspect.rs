@@ -293,6 +293,7 @@ fn categories(command: &Command) -> Vec<&'static str> {
     // Redis counts COMMAND among the connection's, though it documents it under the server.
     let is_command = command.name.starts_with("command");
     names.extend(command.group.category().or(is_command.then_some("connection")));
+    names.extend(command.categories);
     if command.is_blocking() {
         names.push("blocking");
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::data;
+use crate::data::{self, class};
 use crate::resp::{Args, Encoder};
 
 use super::args::{at_least, exactly};
@@ -60,6 +60,7 @@ fn del(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Result
     for key in keys {
         if let Some(record) = context.db.lookup(key)? {
             context.db.remove(key, &record)?;
+            context.db.notify(class::GENERIC, "del", key);
             removed += 1;
         }
     }
@@ -121,5 +122,7 @@ fn move_key(
         return Ok(false);
     }
     context.db.rename(from, &record, to, replaced.as_ref())?;
+    context.db.notify(class::GENERIC, "rename_from", from);
+    context.db.notify(class::GENERIC, "rename_to", to);
     Ok(true)
 }

@@ -17,6 +17,7 @@ mod client;
 mod clients;
 mod connection;
 mod context;
+mod copy;
 mod decimal;
 mod docs;
 mod execute;
@@ -30,12 +31,14 @@ mod list;
 mod list_blocking;
 mod list_middle;
 mod list_move;
+mod object;
 mod pubsub;
 mod scan;
 mod server;
 mod server_state;
 mod session;
 mod sorted_set;
+mod sort;
 mod spec;
 mod string;
 mod string_options;
@@ -53,6 +56,7 @@ pub use execute::{
 };
 pub use execute_write::{
     WriteRun, execute_prepared, execute_transaction, execute_write, tell_expired, unwatch,
+    watch_prepared,
 };
 pub use fail::{Block, Fail, Nothing};
 pub use pubsub::PubSub;
@@ -61,10 +65,10 @@ pub use server_state::{
 };
 pub use session::{QueuedTransaction, ReplyMode, Session, Subscriptions, argument_bytes};
 pub use spec::{
-    AsyncFn, Command, ConnectionFn, Flags, Group, KeySpec, MovableKeys, Prepare, Prepared, ReadFn,
-    Run, WriteFn,
+    AsyncFn, Command, ConnectionFn, Flags, Group, KeySpec, MovableKeys, Patterns, Prepare,
+    Prepared, ReadFn, ReadForm, Run, WriteFn,
 };
 pub use table::{admit, all, find, ids_len, lookup};
 pub use transaction::QUEUED_BYTES_MAX;
 pub use waiting::{Answer, Blocked, Waiter, Waiting};
-pub use watch::{WATCHED_KEYS_MAX, Was, Watch, WatchedKey, Watches};
+pub use watch::{KeyPattern, WATCHED_KEYS_MAX, Watch, WatchedKey, Watches};

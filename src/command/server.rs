@@ -6,7 +6,7 @@ use crate::data::DATABASES;
 use crate::glob;
 use crate::resp::{Args, Encoder};
 
-use super::args::{at_least, is, lossy};
+use super::args::{at_least, database, exactly, int, is, lossy};
 use super::context::{ConnectionContext, ReadContext, WriteContext};
 use super::fail::Fail;
 use super::info;
@@ -62,6 +62,11 @@ pub(super) const COMMANDS: &[Command] = &[
     row("shutdown", -1, Run::Connection(shutdown))
         .flags(CONFIG.or(Flags::NO_MULTI).or(Flags::ALLOW_BUSY))
         .docs("1.0.0", "O(1)", "Stops the server; everything acknowledged is saved already"),
+    row("swapdb", 3, Run::Write(swapdb)).flags(FLUSH.or(Flags::FAST)).docs(
+        "4.0.0",
+        "O(N) with the number of keys that are watched or waited for",
+        "Lets two databases change places",
+    ),
     row("time", 1, Run::Connection(time)).flags(ANY_TIME.or(Flags::FAST)).docs(
         "2.6.0",
         "O(1)",
@@ -114,6 +119,18 @@ fn flushall(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> R
     check_flush_mode(args)?;
     for db in 0..DATABASES {
         context.db.database(db).flush()?;
+    }
+    out.ok();
+    Ok(())
+}
+
+fn swapdb(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
+    let [_, one, other] = exactly(args)?;
+    let one = int(one, Some(Fail::text("ERR invalid first DB index")))?;
+    let other = int(other, Some(Fail::text("ERR invalid second DB index")))?;
+    let (one, other) = (database(one)?, database(other)?);
+    if one != other {
+        context.db.swap(one, other)?;
     }
     out.ok();
     Ok(())

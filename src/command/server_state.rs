@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
@@ -101,6 +101,7 @@ pub struct ShutdownRequest {
 }
 
 type StorageStats = dyn Fn() -> Vec<(String, String)> + Send + Sync;
+type EventListener = dyn Fn(&[Event]) + Send + Sync;
 
 /// See the module.
 pub struct ServerState {
@@ -116,6 +117,9 @@ pub struct ServerState {
     pub waiting: Arc<Waiting>,
     /// Who listens to what.
     pub pubsub: Arc<PubSub>,
+    /// The classes of events that somebody may listen for: bits of [`crate::data::effects::class`]. What
+    /// happens to keys is noted, and told, for these alone.
+    pub event_classes: AtomicU32,
     /// What each command has done, by its id.
     pub command_stats: Vec<CommandStats>,
     /// 40 hexadecimal digits that differ from start to start.
@@ -129,6 +133,7 @@ pub struct ServerState {
     last_client_id: AtomicU64,
     shutdown: watch::Sender<Option<ShutdownRequest>>,
     storage_stats: OnceLock<Box<StorageStats>>,
+    event_listener: Arc<OnceLock<Box<EventListener>>>,
 }
 
 impl ServerState {
@@ -141,6 +146,7 @@ impl ServerState {
             watches: Watches::default(),
             waiting: Arc::default(),
             pubsub: Arc::default(),
+            event_classes: AtomicU32::new(0),
             command_stats: (0..ids_len()).map(|_| CommandStats::default()).collect(),
             run_id: random_hex(40),
             started: Instant::now(),
@@ -149,6 +155,7 @@ impl ServerState {
             last_client_id: AtomicU64::new(0),
             shutdown: watch::Sender::new(None),
             storage_stats: OnceLock::new(),
+            event_listener: Arc::default(),
         }
     }
 
@@ -198,16 +205,34 @@ impl ServerState {
         }
     }
 
-    /// The classes of events that somebody may listen for: bits of [`crate::data::effects::class`].
+    /// The classes of events that somebody may listen for now.
     pub fn event_classes(&self) -> u32 {
-        0
+        self.event_classes.load(Relaxed)
     }
 
     /// Tells those who listen what happened.
     pub fn tell_events(&self, events: &[Event]) {
         if !events.is_empty() {
-            self.pubsub.tell_events(events);
+            self.event_teller()(events);
         }
+    }
+
+    /// What [tells](ServerState::tell_events) events, for when what caused them is committed.
+    pub fn event_teller(&self) -> impl Fn(&[Event]) + Send + 'static {
+        let (pubsub, listener) = (Arc::clone(&self.pubsub), Arc::clone(&self.event_listener));
+        move |events| {
+            if let Some(listener) = listener.get() {
+                listener(events);
+            }
+            pubsub.tell_events(events);
+        }
+    }
+
+    /// Sets, once, who hears of events besides those who have subscribed to them: a program that runs
+    /// the server, or a test. It hears of the [classes](ServerState::event_classes) that are on, in the
+    /// order in which things happened. Must not block.
+    pub fn set_event_listener(&self, listener: impl Fn(&[Event]) + Send + Sync + 'static) {
+        let _ = self.event_listener.set(Box::new(listener));
     }
 
     /// Asks the server to stop.

@@ -7,6 +7,7 @@ use crate::resp::{Args, Encoder};
 
 use super::context::{AsyncContext, ConnectionContext, ReadContext, WriteContext};
 use super::fail::Fail;
+use super::watch::KeyPattern;
 
 /// One command, or one subcommand of a container command.
 ///
@@ -29,6 +30,14 @@ pub struct Command {
     /// For a command that writes and may have to walk far: what it does first, over a snapshot. See
     /// [`Prepare`].
     pub prepare: Option<Prepare>,
+    /// What [`prepare`](Command::prepare) reads besides the keys.
+    pub patterns: Option<Patterns>,
+    /// For a command that writes, unless it is asked only to read: when that is, and what answers then.
+    pub read_form: Option<ReadForm>,
+    /// The row for that: the same, but it reads. The table gives it.
+    pub as_read: Option<&'static Command>,
+    /// Access control categories, without the `@`, besides those that follow from the rest.
+    pub categories: &'static [&'static str],
     /// The family it is documented under.
     pub group: Group,
     /// The Redis version that introduced it.
@@ -56,6 +65,10 @@ impl Command {
             keys: KeySpec::NONE,
             movable_keys: None,
             prepare: None,
+            patterns: None,
+            read_form: None,
+            as_read: None,
+            categories: &[],
             group: Group::Generic,
             since: "1.0.0",
             summary: "",
@@ -88,6 +101,25 @@ impl Command {
     /// Sets what it does first over a snapshot, if it has to walk far.
     pub const fn prepare(mut self, prepare: Prepare) -> Self {
         self.prepare = Some(prepare);
+        self
+    }
+
+    /// Sets which keys it reads, when it is prepared, besides those that are its arguments.
+    pub const fn patterns(mut self, patterns: Patterns) -> Self {
+        self.patterns = Some(patterns);
+        self
+    }
+
+    /// Lets `run` answer, as a command that reads, those requests for which `applies` says so. For
+    /// `COMMAND` it stays one that writes.
+    pub const fn reads_if(mut self, applies: fn(&Args) -> bool, run: ReadFn) -> Self {
+        self.read_form = Some(ReadForm { applies, run });
+        self
+    }
+
+    /// Adds access control categories.
+    pub const fn categories(mut self, categories: &'static [&'static str]) -> Self {
+        self.categories = categories;
         self
     }
 
@@ -141,6 +173,19 @@ impl Command {
         keys
     }
 
+    /// The keys that a request reads, when it is prepared, besides those that are its arguments.
+    pub fn patterns_of(&self, args: &Args) -> Vec<KeyPattern> {
+        self.patterns.map(|patterns| patterns(args)).unwrap_or_default()
+    }
+
+    /// The row for a request: of its form that only reads, if that will do.
+    pub fn form_for(&'static self, args: &Args) -> &'static Command {
+        match (self.read_form, self.as_read) {
+            (Some(form), Some(row)) if (form.applies)(args) => row,
+            _ => self,
+        }
+    }
+
     /// Whether it may have to wait for a key to hold something, so that it runs alone.
     pub fn is_blocking(&self) -> bool {
         self.flags.contains(Flags::BLOCKING)
@@ -182,6 +227,24 @@ pub enum Run {
     /// transaction, where nothing waits, the second function answers.
     Async(AsyncFn, ConnectionFn),
 }
+
+/// See [`Command::reads_if`].
+#[derive(Clone, Copy)]
+pub struct ReadForm {
+    /// Whether a request only reads.
+    pub applies: fn(&Args) -> bool,
+    /// What answers it.
+    pub run: ReadFn,
+}
+
+impl std::fmt::Debug for ReadForm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ReadForm")
+    }
+}
+
+/// Keys besides the arguments, by how they begin and end.
+pub type Patterns = fn(&Args) -> Vec<KeyPattern>;
 
 /// Positions of the arguments that are keys.
 pub type MovableKeys = fn(&Args) -> Vec<usize>;

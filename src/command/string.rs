@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::data::string::{self, BYTES_MAX};
-use crate::data::{DbReader, DbWriter, Kind, Record};
+use crate::data::{DbReader, DbWriter, Kind, Record, class};
 use crate::resp::{Args, Encoder, parse_integer};
 
 use super::args::{at_least, exactly, integer};
@@ -184,8 +184,11 @@ fn set(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Result
         return Ok(());
     }
     let kept = old.as_ref().filter(|_| options.expiry == Expiry::Keep);
-    let expires_at_ms = expires_at_ms.or(kept.and_then(|old| old.expires_at_ms));
-    string::set(&mut context.db, key, old.as_ref(), value.clone(), expires_at_ms)?;
+    let kept_ms = kept.and_then(|old| old.expires_at_ms);
+    set_string(&mut context.db, key, old.as_ref(), value, expires_at_ms.or(kept_ms))?;
+    if expires_at_ms.is_some() {
+        context.db.notify(class::GENERIC, "expire", key);
+    }
     if !options.get {
         out.ok();
     }
@@ -196,7 +199,7 @@ fn setnx(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Resu
     let [_, key, value] = exactly(args)?;
     let old = context.db.lookup(key)?;
     if old.is_none() {
-        string::set(&mut context.db, key, None, value.clone(), None)?;
+        set_string(&mut context.db, key, None, value, None)?;
     }
     out.integer(i64::from(old.is_none()));
     Ok(())
@@ -214,7 +217,7 @@ fn getset(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Res
     let [_, key, value] = exactly(args)?;
     let old = context.db.read_kind(key, Kind::String)?;
     reply_string(&mut context.db.reader(), old.as_ref(), out)?;
-    Ok(string::set(&mut context.db, key, old.as_ref(), value.clone(), None)?)
+    set_string(&mut context.db, key, old.as_ref(), value, None)
 }
 
 fn getdel(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
@@ -223,6 +226,7 @@ fn getdel(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Res
     reply_string(&mut context.db.reader(), old.as_ref(), out)?;
     if let Some(old) = old {
         context.db.remove(key, &old)?;
+        context.db.notify(class::GENERIC, "del", key);
     }
     Ok(())
 }
@@ -241,19 +245,28 @@ fn getex(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Resu
         Expiry::Unsaid | Expiry::Keep => old.expires_at_ms,
     };
     reply_string(&mut context.db.reader(), Some(&old), out)?;
-    if matches!(expiry, Expiry::At(..)) && expires_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
-        context.db.remove(key, &old)?;
-    } else if expires_at_ms != old.expires_at_ms {
-        let new = Record { expires_at_ms, ..old.clone() };
-        context.db.store(key, Some(&old), &new)?;
-    }
+    let event = match expires_at_ms {
+        Some(at_ms) if matches!(expiry, Expiry::At(..)) => {
+            if at_ms <= now_ms {
+                context.db.remove(key, &old)?;
+                context.db.notify(class::GENERIC, "del", key);
+                return Ok(());
+            }
+            "expire"
+        }
+        None if old.expires_at_ms.is_some() => "persist",
+        _ => return Ok(()),
+    };
+    let new = Record { expires_at_ms, ..old.clone() };
+    context.db.store(key, Some(&old), &new)?;
+    context.db.notify(class::GENERIC, event, key);
     Ok(())
 }
 
 fn mset(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
     for (key, value) in pairs(args, "mset")? {
         let old = context.db.lookup(key)?;
-        string::set(&mut context.db, key, old.as_ref(), value.clone(), None)?;
+        set_string(&mut context.db, key, old.as_ref(), value, None)?;
     }
     out.ok();
     Ok(())
@@ -269,7 +282,7 @@ fn msetnx(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Res
     for (key, value) in pairs(args, "msetnx")? {
         // The same key may come twice, so what was absent above may be there now.
         let old = context.db.lookup(key)?;
-        string::set(&mut context.db, key, old.as_ref(), value.clone(), None)?;
+        set_string(&mut context.db, key, old.as_ref(), value, None)?;
     }
     out.integer(1);
     Ok(())
@@ -279,6 +292,7 @@ fn append(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Res
     let [_, key, value] = exactly(args)?;
     let old = context.db.lookup_kind(key, Kind::String)?;
     let size = string::append(&mut context.db, key, old.as_ref(), value)?;
+    context.db.notify(class::STRING, "append", key);
     reply_size(size, out);
     Ok(())
 }
@@ -291,7 +305,9 @@ fn setrange(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> R
     let size = if value.is_empty() {
         old.map_or(0, |old| old.size)
     } else {
-        string::set_range(&mut context.db, key, old.as_ref(), offset, value)?
+        let size = string::set_range(&mut context.db, key, old.as_ref(), offset, value)?;
+        context.db.notify(class::STRING, "setrange", key);
+        size
     };
     reply_size(size, out);
     Ok(())
@@ -327,7 +343,9 @@ fn incrbyfloat(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -
         None => decimal::add(b"0", increment)?,
     };
     out.bulk(sum.as_bytes());
-    replace_number(&mut context.db, key, old.as_ref(), sum.into())
+    replace_number(&mut context.db, key, old.as_ref(), sum.into())?;
+    context.db.notify(class::STRING, "incrbyfloat", key);
+    Ok(())
 }
 
 impl Condition {
@@ -349,7 +367,8 @@ fn set_with_expiry(
     let [_, key, time, value] = exactly(args)?;
     let expires_at_ms = when.parse(time, context.db.now_ms(), name)?;
     let old = context.db.lookup(key)?;
-    string::set(&mut context.db, key, old.as_ref(), value.clone(), Some(expires_at_ms))?;
+    set_string(&mut context.db, key, old.as_ref(), value, Some(expires_at_ms))?;
+    context.db.notify(class::GENERIC, "expire", key);
     out.ok();
     Ok(())
 }
@@ -370,7 +389,22 @@ fn add_integer(
         .ok_or(Fail::text("ERR increment or decrement would overflow"))?;
     out.integer(sum);
     let digits = Bytes::copy_from_slice(itoa::Buffer::new().format(sum).as_bytes());
-    replace_number(db, key, old.as_ref(), digits)
+    replace_number(db, key, old.as_ref(), digits)?;
+    db.notify(class::STRING, "incrby", key);
+    Ok(())
+}
+
+/// Sets `key`, where `old` is, to `value`, and says so.
+fn set_string(
+    db: &mut DbWriter<'_>,
+    key: &Bytes,
+    old: Option<&Record>,
+    value: &Bytes,
+    expires_at_ms: Option<u64>,
+) -> Result<(), Fail> {
+    string::set(db, key, old, value.clone(), expires_at_ms)?;
+    db.notify(class::STRING, "set", key);
+    Ok(())
 }
 
 fn replace_number(

@@ -34,6 +34,30 @@ const FAMILIES: &[&[Command]] = &[
     super::sorted_set::remove::COMMANDS,
     super::string::COMMANDS,
     super::transaction::COMMANDS,
+use super::spec::{Command, Flags, Run};
+use super::{
+    client, connection, copy, expire, introspect, key, list, list_blocking, list_middle, list_move,
+    object, scan, server, sort, string, transaction,
+};
+
+/// The rows of each family.
+const FAMILIES: &[&[Command]] = &[
+    client::COMMANDS,
+    connection::COMMANDS,
+    copy::COMMANDS,
+    expire::COMMANDS,
+    introspect::COMMANDS,
+    key::COMMANDS,
+    list::COMMANDS,
+    list_blocking::COMMANDS,
+    list_middle::COMMANDS,
+    list_move::COMMANDS,
+    object::COMMANDS,
+    scan::COMMANDS,
+    server::COMMANDS,
+    sort::COMMANDS,
+    string::COMMANDS,
+    transaction::COMMANDS,
 ];
 
 /// As much of a client's bytes as an error reply repeats.
@@ -50,7 +74,11 @@ static TABLE: LazyLock<Vec<&'static Command>> = LazyLock::new(|| {
         .map(|command| {
             let subcommands: Vec<Command> = command.subcommands.iter().map(&mut number).collect();
             let command = Command { subcommands: subcommands.leak(), ..number(command) };
-            &*Box::leak(Box::new(command))
+            let as_read = command.read_form.map(|form| {
+                let row = Command { run: Run::Read(form.run), prepare: None, ..command };
+                &*Box::leak(Box::new(row))
+            });
+            &*Box::leak(Box::new(Command { as_read, ..command }))
         })
         .collect()
 });
@@ -84,7 +112,7 @@ pub fn find(args: &Args) -> Result<&'static Command, Fail> {
             .iter()
             .find(|row| row.own_name().as_bytes().eq_ignore_ascii_case(own))
             .ok_or_else(|| unknown_subcommand(command, own)),
-        _ => Ok(command),
+        _ => Ok(command.form_for(args)),
     }
 }
 

@@ -13,7 +13,7 @@ use super::execute_write::unwatch as end_watch;
 use super::fail::Fail;
 use super::session::QueuedTransaction;
 use super::spec::{Command, Flags, Group, Run};
-use super::watch::{Was, WatchedKey};
+use super::watch::WatchedKey;
 
 /// Bytes of arguments that may be queued behind one `MULTI`.
 pub const QUEUED_BYTES_MAX: usize = 512 << 20;
@@ -104,12 +104,8 @@ fn watch(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Resu
     let ([_], keys) = at_least(args)?;
     let db = context.db.number();
     for key in keys {
-        let was = match context.db.reader().lookup_with_expired(key)? {
-            None => Was::Absent,
-            Some((_, true)) => Was::Expired,
-            Some((_, false)) => Was::Present,
-        };
-        let watched = WatchedKey { db, key: key.clone(), was };
+        let was_there = context.db.reader().lookup(key)?.is_some();
+        let watched = WatchedKey { db, key: key.clone(), was_there };
         let watch = Arc::clone(context.client.watch().get_or_insert_default());
         if !context.server.watches.add(&watch, watched) {
             return Err(Fail::text("ERR too many watched keys"));

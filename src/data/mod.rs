@@ -9,14 +9,17 @@
 //! that run sees it: a key whose time has come is absent from both.
 
 pub mod collection;
+mod copy;
 mod databases;
 pub mod effects;
 pub mod encoding;
 mod error;
 pub mod list;
+mod object;
 mod reader;
 pub mod sample;
 pub mod sorted_set;
+pub mod sort;
 mod state;
 pub mod string;
 mod sweep;
@@ -24,14 +27,17 @@ mod walk;
 mod writer;
 
 pub use collection::{Collection, Editor, Element, Elements};
+pub use copy::{COPY_BYTES_MAX, ValueCopy};
 pub use databases::{DATABASES, Databases};
-pub use effects::{Effects, Event, Interest, Touch};
+pub use effects::{Effects, Event, Interest, Touch, class};
 pub use encoding::{KEY_BYTES_MAX, Kind, MEMBER_BYTES_MAX, Record, STORAGE_KEY_BYTES_MAX};
 pub use error::{Error, Result};
+pub use object::encoding_name;
 pub use reader::DbReader;
 pub use sample::Sampler;
 pub use sorted_set::{SortedSet, SortedSetEditor};
 pub use state::{Checkpoint, RunState, Tally};
+pub use state::{Checkpoint, LookupsMark, RunState, Tally};
 pub use sweep::{
     ExpireStep, SWEEP_STEP_DEFAULT, SweepProgress, expire_step, has_expired, has_garbage,
     sweep_step,

@@ -42,23 +42,6 @@ impl<'a> DbReader<'a> {
         Ok((!record.is_expired(self.state.now_ms)).then_some(record))
     }
 
-    /// The record of `key`, and whether its time has come though nothing has removed it yet.
-    ///
-    /// # Errors
-    /// The storage's.
-    pub fn lookup_with_expired(&mut self, key: &[u8]) -> Result<Option<(Record, bool)>> {
-        if key.len() > KEY_BYTES_MAX {
-            return Ok(None);
-        }
-        let namespace = self.namespace()?;
-        let stored = self.state.stored(self.reader, namespace, key)?;
-        let record = stored.map(Record::decode).transpose()?;
-        Ok(record.map(|record| {
-            let expired = record.is_expired(self.state.now_ms);
-            (record, expired)
-        }))
-    }
-
     /// The number of the database.
     pub fn number(&self) -> u8 {
         self.db
@@ -74,6 +57,16 @@ impl<'a> DbReader<'a> {
         if record.is_none() {
             self.state.effects.notify(class::KEY_MISS, "keymiss", self.db, key);
         }
+        Ok(record)
+    }
+
+    /// As [`read`](DbReader::read), but tells nobody that the key was missing.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn inspect(&mut self, key: &[u8]) -> Result<Option<Record>> {
+        let record = self.lookup(key)?;
+        self.state.tally.count_lookup(record.is_some());
         Ok(record)
     }
 

@@ -51,7 +51,13 @@ impl Tally {
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
     books: Books,
-    expired: u64,
+    lookups: LookupsMark,
+}
+
+/// A point to go back to for a command that has only read.
+#[derive(Debug, Clone, Copy)]
+pub struct LookupsMark {
+    tally: Tally,
     effects: EffectsMark,
 }
 
@@ -182,19 +188,26 @@ impl RunState {
 
     /// What to go back to if the command that begins now fails.
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint {
-            books: self.books.clone(),
-            expired: self.tally.expired,
-            effects: self.effects.mark(),
-        }
+        Checkpoint { books: self.books.clone(), lookups: self.mark_lookups() }
     }
 
     /// Goes back: what was written since is undone. Lookups stay counted, as Redis has it, but the
     /// keys they removed are there again.
     pub fn restore(&mut self, checkpoint: Checkpoint) {
         self.books = checkpoint.books;
-        self.effects.truncate_to(checkpoint.effects);
-        self.tally.expired = checkpoint.expired;
+        self.effects.truncate_to(checkpoint.lookups.effects);
+        self.tally.expired = checkpoint.lookups.tally.expired;
+    }
+
+    /// What to go back to if what is looked up from now on does not count: it will be again.
+    pub fn mark_lookups(&self) -> LookupsMark {
+        LookupsMark { tally: self.tally, effects: self.effects.mark() }
+    }
+
+    /// Goes back: nothing has been looked up since, and nobody is told that something was missing.
+    pub fn forget_lookups(&mut self, mark: LookupsMark) {
+        self.tally = mark.tally;
+        self.effects.truncate_to(mark.effects);
     }
 
     /// Writes what changed in the books: the last act of a run over `tx`.

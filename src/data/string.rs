@@ -11,6 +11,8 @@ use bytes::{Bytes, BytesMut};
 use pontoon_storage::Reader;
 use pontoon_storage::engine::PageLimit;
 
+use crate::resp::parse_integer;
+
 use super::encoding::{self, Kind, Record};
 use super::error::{Error, Result};
 use super::reader::DbReader;
@@ -29,6 +31,18 @@ pub const CHUNK_BYTES: usize = 16 << 10;
 
 /// How much of a string one page of a read holds.
 const PAGE: PageLimit = PageLimit { entries: 64, bytes: 1 << 20 };
+
+/// The longest string that Redis keeps in one piece with its header.
+const EMBEDDED_BYTES_MAX: u64 = 44;
+
+/// What `OBJECT ENCODING` calls the string of `record`. A string that Redis has changed in place, with
+/// `APPEND` for example, is `raw` there however short it is; here it is not.
+pub fn encoding(record: &Record) -> &'static str {
+    if record.version.is_none() && parse_integer(&record.payload).is_some() {
+        return "int";
+    }
+    if record.size <= EMBEDDED_BYTES_MAX { "embstr" } else { "raw" }
+}
 
 /// The whole string of `record`, which is of [`Kind::String`].
 ///

@@ -1,17 +1,13 @@
 //! One database as a run changes it.
 
 use bytes::Bytes;
-use pontoon_storage::engine::PageLimit;
-use pontoon_storage::{Reader, Transaction};
+use pontoon_storage::Transaction;
 
 use super::effects::class;
 use super::encoding::{self, KEY_BYTES_MAX, KeyCounts, Kind, Record};
 use super::error::{Error, Result};
 use super::reader::{DbReader, expect_kind};
 use super::state::RunState;
-
-/// How much is copied at a time.
-const COPY_PAGE: PageLimit = PageLimit { entries: 512, bytes: 1 << 20 };
 
 /// A database of a transaction, at the run's time. Whatever changes a key goes through
 /// [`store`](DbWriter::store) and [`remove`](DbWriter::remove), which keep the expiry index, the
@@ -174,35 +170,10 @@ impl<'a> DbWriter<'a> {
     ) -> Result<()> {
         self.state.effects.touch(self.db, from, false);
         self.detach(from, record)?;
-        self.store(to, replaced, record)?;
-        if replaced.is_some() {
-            // To Redis what was there is gone first, and this is another key.
-            self.notify(class::NEW, "new", to);
+        if let Some(replaced) = replaced {
+            self.remove(to, replaced)?;
         }
-        Ok(())
-    }
-
-    /// Copies the elements of `record`, of this database, for a key of database `to`, at a cost that is
-    /// their number. Returns the record of the copy, which the caller stores.
-    ///
-    /// # Errors
-    /// The storage's, [`Error::TooLarge`](pontoon_storage::Error::TooLarge) among them.
-    pub fn copy_elements(&mut self, record: &Record, to: u8) -> Result<Record> {
-        let Some(version) = record.version else { return Ok(record.clone()) };
-        let (from, to) = (self.namespace()?, self.database(to).namespace()?);
-        let copied = self.state.allocate_version(self.tx)?;
-        let elements = self.state.databases.elements().clone();
-        let mut rest = encoding::elements_range(from, version);
-        loop {
-            let page = self.tx.page(&elements, &rest, false, COPY_PAGE)?;
-            for (key, value) in &page.entries {
-                let subkey = encoding::split_element_key(key)?;
-                self.tx.put(&elements, encoding::element_key(to, copied, &subkey), value)?;
-            }
-            let Some((last, _)) = page.entries.last().filter(|_| page.more) else { break };
-            rest.start = [last, &[0][..]].concat().into();
-        }
-        Ok(Record { version: Some(copied), ..record.clone() })
+        self.store(to, None, record)
     }
 
     /// Lets two databases change places, at once whatever their size.

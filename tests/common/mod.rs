@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+use std::fmt::{self, Display, Formatter};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -123,6 +124,31 @@ impl Reply {
     }
 }
 
+/// As `tests/harness` shows replies: `OK`, `(error) ERR …`, `5`, `"bulk"`, `nil`, `[1 2]`, `{a b}`.
+impl Display for Reply {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let several = |f: &mut Formatter<'_>, open, replies: &[Reply], close| {
+            let texts: Vec<String> = replies.iter().map(ToString::to_string).collect();
+            write!(f, "{open}{}{close}", texts.join(" "))
+        };
+        match self {
+            Reply::Simple(text) | Reply::Double(text) => f.write_str(text),
+            Reply::Error(text) => write!(f, "(error) {text}"),
+            Reply::Integer(number) => write!(f, "{number}"),
+            Reply::Bulk(bytes) => write!(f, "\"{}\"", bytes.escape_ascii()),
+            Reply::Verbatim(text) => write!(f, "\"{text}\""),
+            Reply::Null => f.write_str("nil"),
+            Reply::Array(replies) => several(f, "[", replies, "]"),
+            Reply::Set(replies) => several(f, "~[", replies, "]"),
+            Reply::Map(pairs) => {
+                let flat: Vec<Reply> = pairs.iter().cloned().flat_map(<[Reply; 2]>::from).collect();
+                several(f, "{", &flat, "}")
+            }
+            Reply::Boolean(value) => write!(f, "#{value}"),
+        }
+    }
+}
+
 pub fn ok() -> Reply {
     Reply::Simple("OK".into())
 }
@@ -164,6 +190,31 @@ impl Client {
         let args: Vec<&[u8]> = args.iter().map(|arg| arg.as_bytes()).collect();
         self.send(&encode(&args));
         self.read()
+    }
+
+    /// Sends a request whose arguments are words, `''` an empty one, and shows its reply.
+    #[track_caller]
+    pub fn run(&mut self, line: &str) -> String {
+        self.pipeline(&[line]).remove(0)
+    }
+
+    /// Checks the replies to several lines in turn: `command -> reply` each.
+    #[track_caller]
+    pub fn script(&mut self, script: &str) {
+        for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (command, reply) = line.split_once(" -> ").expect("command -> reply");
+            assert_eq!(self.run(command), reply, "{command}");
+        }
+    }
+
+    /// Sends several requests whose arguments are words at once, and shows their replies.
+    pub fn pipeline(&mut self, lines: &[&str]) -> Vec<String> {
+        let request = |line: &&str| {
+            let words = line.split_whitespace().map(|word| if word == "''" { "" } else { word });
+            encode(&words.map(str::as_bytes).collect::<Vec<_>>())
+        };
+        self.send(&lines.iter().flat_map(request).collect::<Vec<_>>());
+        lines.iter().map(|_| self.read().to_string()).collect()
     }
 
     /// Sends bytes as they are.

@@ -5,15 +5,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures::executor::block_on;
 use pontoon::command::{
-    Environment, Ran, Request, ServerState, Session, Settings, WriteRun, admit, execute_read,
-    execute_write, refuse, run_connection,
+    Client, Environment, Request, ServerState, Session, Settings, Watch, admit, execute_prepared,
+    execute_read, execute_write, prepare, refuse, run_connection, tell_expired, watch_prepared,
 };
-use pontoon::data::{self, Databases, Effects, ExpireStep, SweepProgress};
+use pontoon::data::{self, Databases, Effects, Event, ExpireStep, SweepProgress};
 use pontoon::resp::{Args, Encoder};
 use pontoon_storage::{
     EngineKind, Entries, Error, Keyspace, Options, Reader, ScanOptions, Store, Transaction,
@@ -44,6 +45,8 @@ pub struct Shell {
     pub now_ms: u64,
     /// Kept from step to step, as the server keeps it.
     progress: RefCell<SweepProgress>,
+    /// Events that have been told and not yet been asked for.
+    told: Arc<Mutex<Vec<Event>>>,
 }
 
 impl Shell {
@@ -66,7 +69,11 @@ impl Shell {
             "127.0.0.1:6379".into(),
             !server.requires_password(),
         );
-        Self { store, databases, server, session, now_ms: START_MS, progress: RefCell::default() }
+        let told: Arc<Mutex<Vec<Event>>> = Arc::default();
+        let hearing = Arc::clone(&told);
+        server.set_event_listener(move |events| hearing.lock().unwrap().extend_from_slice(events));
+        let progress = RefCell::default();
+        Self { store, databases, server, session, now_ms: START_MS, progress, told }
     }
 
     /// Closes the store in order.
@@ -107,6 +114,41 @@ impl Shell {
         }
     }
 
+    /// What those who listen for events of keys, of every class, hear of a command: `event key` each, with
+    /// the number of the database before the key if it is not 0, in order: `new a, set a, expire 9:a`.
+    /// `none`: nothing.
+    #[track_caller]
+    pub fn events(&mut self, line: &str) -> String {
+        self.events_of(|shell| {
+            shell.run(line);
+        })
+    }
+
+    /// What they hear of everything that `act` does.
+    pub fn events_of(&mut self, act: impl FnOnce(&mut Self)) -> String {
+        self.server.event_classes.store(u32::MAX, Relaxed);
+        act(self);
+        self.server.event_classes.store(0, Relaxed);
+        let told = std::mem::take(&mut *self.told.lock().unwrap());
+        let texts: Vec<_> = told
+            .iter()
+            .map(|Event { name, db, key, .. }| match db {
+                0 => format!("{name} {}", key.escape_ascii()),
+                db => format!("{name} {db}:{}", key.escape_ascii()),
+            })
+            .collect();
+        if texts.is_empty() { "none".into() } else { texts.join(", ") }
+    }
+
+    /// Checks the [`events`](Shell::events) of several lines in turn: `command -> events` each.
+    #[track_caller]
+    pub fn event_script(&mut self, script: &str) {
+        for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (command, events) = line.split_once(" -> ").expect("command -> events");
+            assert_eq!(self.events(command), events, "{command}");
+        }
+    }
+
     /// The replies to a pipeline of data commands that go as one run, in order.
     pub fn pipeline(&mut self, lines: &[&str]) -> Vec<String> {
         let requests = lines.iter().map(|line| self.admitted(&to_args(line))).collect();
@@ -119,6 +161,44 @@ impl Shell {
             rest = behind;
         }
         replies
+    }
+
+    /// The reply to a command that writes, run in two parts as one that walks far is; `between` comes after
+    /// it has read, and before it writes.
+    #[track_caller]
+    pub fn run_prepared(&mut self, line: &str, between: impl FnOnce(&mut Self)) -> String {
+        let request = Arc::new(self.admitted(&to_args(line)));
+        let (watch, protocol) = (Arc::<Watch>::default(), self.session.protocol);
+        let (here, wanted, watching) = (self.place(), Arc::clone(&request), Arc::clone(&watch));
+        let begin =
+            move |tx: &mut Transaction| watch_prepared(tx, &here.environment(), &wanted, &watching);
+        block_on(self.store.update(begin)).unwrap();
+        let (here, wanted) = (self.place(), Arc::clone(&request));
+        let reading = self
+            .store
+            .view(move |view| Ok::<_, Error>(prepare(view, &here.environment(), &wanted)));
+        let prepared = block_on(reading).unwrap().unwrap();
+        between(self);
+        let (here, watching) = (self.place(), Arc::clone(&watch));
+        let writing = self.store.update(move |tx| {
+            let mut out = Encoder::new(protocol);
+            let environment = here.environment();
+            execute_prepared(tx, &environment, &request, &watching, prepared, &mut out)?;
+            Ok::<_, Error>(out)
+        });
+        let bytes = concat(block_on(writing).unwrap());
+        self.server.watches.remove(&watch);
+        render(&bytes).0
+    }
+
+    fn place(&self) -> Place {
+        Place {
+            databases: self.databases.clone(),
+            server: Arc::clone(&self.server),
+            client: Arc::clone(&self.session.client),
+            db: self.session.db,
+            now_ms: self.now_ms,
+        }
     }
 
     /// The string at `key`, as bytes.
@@ -155,9 +235,12 @@ impl Shell {
     }
 
     pub fn expire_step(&self, limit: usize) -> ExpireStep {
-        let now_ms = self.now_ms;
+        let (now_ms, server) = (self.now_ms, Arc::clone(&self.server));
         self.sweeping(move |tx, databases, progress| {
-            data::expire_step(tx, databases, now_ms, limit, progress, &mut Effects::default())
+            let mut effects = Effects { interest: server.interest(), ..Effects::default() };
+            let step = data::expire_step(tx, databases, now_ms, limit, progress, &mut effects)?;
+            tell_expired(tx, &server, effects);
+            Ok(step)
         })
     }
 
@@ -202,39 +285,46 @@ impl Shell {
     }
 
     fn execute(&mut self, requests: Vec<Request>) -> Vec<u8> {
-        let databases = self.databases.clone();
-        let server = Arc::clone(&self.server);
-        let (db, now_ms) = (self.session.db, self.now_ms);
+        let here = self.place();
         let mut out = Encoder::new(self.session.protocol);
         let writes = requests.iter().any(|(command, _)| command.is_write());
         let len = requests.len();
-        let client = Arc::clone(&self.session.client);
-        let environment = move |run: &mut dyn FnMut(Environment<'_>)| {
-            let (databases, server, client) = (&databases, &server, &client);
-            run(Environment { databases, server, client, db, may_walk: true, now_ms });
-        };
         let (ran, out) = if writes {
             block_on(self.store.update(move |tx| {
-                let mut run = Ok(WriteRun::default());
-                environment(&mut |env| run = execute_write(tx, &env, &requests, &mut out));
-                let WriteRun { ran, blocked } = run?;
-                if blocked.is_some() {
+                let run = execute_write(tx, &here.environment(), &requests, &mut out)?;
+                if run.blocked.is_some() {
                     // Here nobody waits.
                     out.simple("blocked");
                 }
-                Ok::<_, Error>((ran, out))
+                Ok::<_, Error>((run.ran, out))
             }))
             .unwrap()
         } else {
             block_on(self.store.view(move |view| {
-                let mut ran = Ran::default();
-                environment(&mut |env| ran = execute_read(view, &env, &requests, &mut out));
+                let ran = execute_read(view, &here.environment(), &requests, &mut out);
                 Ok::<_, Error>((ran, out))
             }))
             .unwrap()
         };
         assert_eq!(ran.done, len, "the run stopped early");
         concat(out)
+    }
+}
+
+/// What an [`Environment`] borrows.
+struct Place {
+    databases: Databases,
+    server: Arc<ServerState>,
+    client: Arc<Client>,
+    db: u8,
+    now_ms: u64,
+}
+
+impl Place {
+    fn environment(&self) -> Environment<'_> {
+        let Self { databases, server, client, .. } = self;
+        let (db, now_ms) = (self.db, self.now_ms);
+        Environment { databases, server, client, db, may_walk: true, now_ms }
     }
 }
 

@@ -1,0 +1,151 @@
+//! What `SORT` reads: the elements of a collection, and values elsewhere that belong to them.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use pontoon_storage::Error;
+
+use super::collection::Collection;
+use super::encoding::{Kind, Record};
+use super::error::Result;
+use super::list;
+use super::reader::DbReader;
+use super::string;
+
+/// Bytes of elements and values, with what each costs besides, that one command may hold while it sorts.
+pub const HELD_BYTES_MAX: u64 = 1 << 30;
+
+/// What an element costs in memory besides its bytes, roughly.
+const OVERHEAD_BYTES: u64 = 64;
+
+/// How much is held, which is bounded by [`HELD_BYTES_MAX`].
+#[derive(Debug, Default)]
+pub struct Budget {
+    held: u64,
+}
+
+impl Budget {
+    /// Counts `value`.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] if there is no room for it.
+    pub fn take(&mut self, value: &[u8]) -> Result<()> {
+        self.held = self.held.saturating_add(OVERHEAD_BYTES + value.len() as u64);
+        if self.held > HELD_BYTES_MAX {
+            let (size, limit) = (self.held, HELD_BYTES_MAX);
+            return Err(Error::TooLarge { what: "elements to sort", size, limit }.into());
+        }
+        Ok(())
+    }
+}
+
+/// Whether a value of this type has elements to sort.
+pub fn is_sortable(kind: Kind) -> bool {
+    matches!(kind, Kind::List | Kind::Set | Kind::SortedSet)
+}
+
+/// Elements of the value of `record`: those at the places of `wanted` in its own order, or in the reverse of
+/// that. A list has the order of its indices, a sorted set that of its scores, and a set some order.
+///
+/// # Errors
+/// [`Error::TooLarge`] if they do not fit into `budget`; the storage's.
+pub fn elements(
+    db: &mut DbReader<'_>,
+    record: &Record,
+    reverse: bool,
+    wanted: Range<u64>,
+    budget: &mut Budget,
+) -> Result<Vec<Bytes>> {
+    let mut found = Vec::new();
+    let mut place = 0;
+    let mut visit = |element: Bytes| {
+        if wanted.contains(&place) {
+            budget.take(&element)?;
+            found.push(element);
+        }
+        place += 1;
+        Ok(place < wanted.end)
+    };
+    let collection = Collection::from_record(record)?;
+    match record.kind {
+        Kind::List => {
+            let indices = 0..collection.size();
+            list::for_each(&collection, db, indices, reverse, |_, element| visit(element))?;
+        }
+        _ => {}
+    }
+    Ok(found)
+}
+
+/// Where a value is that belongs to an element: at a key with the element in its name, or in a field of the
+/// hash there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// How the key begins, before the element.
+    pub prefix: Bytes,
+    /// How it ends.
+    pub suffix: Bytes,
+    /// The field of the hash; `None`: the key holds a string.
+    pub field: Option<Bytes>,
+}
+
+impl Place {
+    /// From a pattern such as `weight_*` or `object_*->weight`; `None` if it has no `*`.
+    pub fn parse(pattern: &Bytes) -> Option<Self> {
+        let star = pattern.iter().position(|&byte| byte == b'*')?;
+        let (prefix, rest) = (pattern.slice(..star), pattern.slice(star + 1..));
+        let arrow = rest.windows(2).position(|two| two == b"->").filter(|at| at + 2 < rest.len());
+        Some(match arrow {
+            Some(at) => {
+                Self { prefix, suffix: rest.slice(..at), field: Some(rest.slice(at + 2..)) }
+            }
+            None => Self { prefix, suffix: rest, field: None },
+        })
+    }
+
+    /// The value that belongs to `element`, if there is one of the right type.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn read(&self, db: &mut DbReader<'_>, element: &[u8]) -> Result<Option<Bytes>> {
+        let key = [&self.prefix, element, &self.suffix].concat();
+        let Some(record) = db.read(&key)? else { return Ok(None) };
+        match (&self.field, record.kind) {
+            (None, Kind::String) => string::read(db, &record).map(Some),
+            _ => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places() {
+        for (pattern, place) in [
+            ("w_*", Some(("w_", "", None))),
+            ("*", Some(("", "", None))),
+            ("a*b*c", Some(("a", "b*c", None))),
+            ("h_*->f", Some(("h_", "", Some("f")))),
+            ("h_*_x->f->g", Some(("h_", "_x", Some("f->g")))),
+            ("h_*->", Some(("h_", "->", None))),
+            ("a->*", Some(("a->", "", None))),
+            ("a->b*->c", Some(("a->b", "", Some("c")))),
+            ("*->*", Some(("", "", Some("*")))),
+            ("nosort", None),
+            ("h->f", None),
+            ("#", None),
+            ("", None),
+        ] {
+            let found = Place::parse(&Bytes::from_static(pattern.as_bytes()));
+            let expected = place.map(|(prefix, suffix, field)| Place {
+                prefix: prefix.into(),
+                suffix: suffix.into(),
+                field: field.map(Bytes::from),
+            });
+            assert_eq!(found, expected, "{pattern}");
+        }
+    }
+}

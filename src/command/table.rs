@@ -34,6 +34,25 @@ const FAMILIES: &[&[Command]] = &[
     super::sorted_set::remove::COMMANDS,
     super::string::COMMANDS,
     super::transaction::COMMANDS,
+use super::{
+    client, connection, expire, hash, introspect, key, scan, server, set, set_algebra, string,
+    transaction,
+};
+
+/// The rows of each family.
+const FAMILIES: &[&[Command]] = &[
+    client::COMMANDS,
+    connection::COMMANDS,
+    expire::COMMANDS,
+    hash::COMMANDS,
+    introspect::COMMANDS,
+    key::COMMANDS,
+    scan::COMMANDS,
+    server::COMMANDS,
+    set::COMMANDS,
+    set_algebra::COMMANDS,
+    string::COMMANDS,
+    transaction::COMMANDS,
 ];
 
 /// As much of a client's bytes as an error reply repeats.

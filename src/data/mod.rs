@@ -17,6 +17,11 @@ pub mod list;
 mod reader;
 pub mod sample;
 pub mod sorted_set;
+pub mod hash;
+mod reader;
+pub mod sample;
+pub mod set;
+mod set_algebra;
 mod state;
 pub mod string;
 mod sweep;
@@ -36,5 +41,5 @@ pub use sweep::{
     ExpireStep, SWEEP_STEP_DEFAULT, SweepProgress, expire_step, has_expired, has_garbage,
     sweep_step,
 };
-pub use walk::{Walk, for_each, random_key, scan};
+pub use walk::{MemberWalk, Walk, for_each, random_key, scan, scan_members};
 pub use writer::DbWriter;

@@ -1,4 +1,4 @@
-//! The arithmetic of `INCRBYFLOAT`.
+//! The arithmetic of `INCRBYFLOAT` and `HINCRBYFLOAT`.
 //!
 //! Redis adds in C's `long double` and prints 17 decimals, so its last digits depend on the machine:
 //! 1000 + 0.1 is 1000.09999999999999998 on x86, 1000.1 on 64-bit ARM. Here sums are exact to 17
@@ -45,6 +45,19 @@ pub(super) fn parse_as_c(text: &[u8]) -> Option<f64> {
         _ if number.is_infinite() => (!is_written_in_digits).then_some(number),
         _ => (number.is_normal() || is_zero).then_some(number),
     }
+}
+
+/// Refuses what is no number to add.
+///
+/// # Errors
+/// [`Fail::NOT_A_FLOAT`] for what is no number; a reply for what is not finite.
+pub(super) fn check_finite(text: &[u8]) -> Result<(), Fail> {
+    if float(text)?.is_finite() { Ok(()) } else { Err(Fail::text("ERR value is NaN or Infinity")) }
+}
+
+/// Whether it is a number to be added to.
+pub(super) fn is_number(text: &[u8]) -> bool {
+    float(text).is_ok()
 }
 
 fn float(text: &[u8]) -> Result<f64, Fail> {

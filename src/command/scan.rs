@@ -1,8 +1,8 @@
-//! Walking the keys.
+//! Walking the keys, and the members of a value.
 
 use bytes::Bytes;
 
-use crate::data;
+use crate::data::{self, Kind, collection};
 use crate::glob;
 use crate::resp::{Args, Encoder};
 
@@ -48,21 +48,48 @@ fn keys(context: &mut ReadContext<'_>, args: &Args, out: &mut Encoder) -> Result
 fn scan(context: &mut ReadContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
     let ([_, cursor], options) = at_least(args)?;
     let cursor = parse_cursor(cursor)?;
-    let options = Options::parse(options)?;
+    let options = Options::parse(options, true)?;
     let walk = data::scan(&mut context.db, cursor, options.count)?;
     let matching = walk
         .keys
         .into_iter()
         .filter(|(key, key_kind)| {
-            options.pattern.is_none_or(|pattern| glob::matches(pattern, key))
-                && options.kind.is_none_or(|kind| is(kind, key_kind.name()))
+            options.matches(key) && options.kind.is_none_or(|kind| is(kind, key_kind.name()))
         })
         .map(|(key, _)| key)
         .collect();
-    out.array(2);
-    out.bulk(itoa::Buffer::new().format(walk.cursor).as_bytes());
+    reply_cursor(walk.cursor, out);
     reply_keys(matching, out);
     Ok(())
+}
+
+/// What `HSCAN`, `SSCAN` and `ZSCAN` have in common: walks the members of a value of `kind`, whose subkeys
+/// have `prefix` and a hash before them. `parts_of` is how many parts of the reply `reply` encodes
+/// for each member and its value.
+pub(super) fn scan_members(
+    context: &mut ReadContext<'_>,
+    args: &Args,
+    (kind, prefix): (Kind, &'static [u8]),
+    parts_of: usize,
+    out: &mut Encoder,
+    reply: impl Fn(Bytes, Bytes, &mut Encoder) -> Result<(), Fail>,
+) -> Result<(), Fail> {
+    let ([_, key, cursor], options) = at_least(args)?;
+    let cursor = parse_cursor(cursor)?;
+    let Some(collection) = collection::read(&mut context.db, key, kind)? else {
+        reply_cursor(0, out);
+        out.array(0);
+        return Ok(());
+    };
+    let options = Options::parse(options, false)?;
+    context.walk(collection.size().min(options.count as u64))?;
+    let db = &mut context.db;
+    let walk = data::scan_members(db, &collection, prefix, cursor, options.count)?;
+    let mut members = walk.members;
+    members.retain(|(member, _)| options.matches(member));
+    reply_cursor(walk.cursor, out);
+    out.array(members.len().saturating_mul(parts_of));
+    members.into_iter().try_for_each(|(member, value)| reply(member, value, out))
 }
 
 struct Options<'a> {
@@ -72,7 +99,8 @@ struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    fn parse(options: &'a [Bytes]) -> Result<Self, Fail> {
+    /// Only keys have a type.
+    fn parse(options: &'a [Bytes], of_keys: bool) -> Result<Self, Fail> {
         let mut parsed = Self { count: COUNT_DEFAULT, pattern: None, kind: None };
         for option in options.chunks(2) {
             let [name, value] = option else { return Err(Fail::SYNTAX) };
@@ -85,12 +113,21 @@ impl<'a> Options<'a> {
                     parsed.count = count.min(COUNT_MAX);
                 }
                 name if is(name, "match") => parsed.pattern = Some(value),
-                name if is(name, "type") => parsed.kind = Some(value),
+                name if is(name, "type") && of_keys => parsed.kind = Some(value),
                 _ => return Err(Fail::SYNTAX),
             }
         }
         Ok(parsed)
     }
+
+    fn matches(&self, name: &[u8]) -> bool {
+        self.pattern.is_none_or(|pattern| glob::matches(pattern, name))
+    }
+}
+
+fn reply_cursor(cursor: u64, out: &mut Encoder) {
+    out.array(2);
+    out.bulk(itoa::Buffer::new().format(cursor).as_bytes());
 }
 
 /// An empty cursor is 0, as C's `strtoul` has it.

@@ -11,21 +11,27 @@ use super::args::lossy;
 use super::fail::Fail;
 use super::server_state::ServerState;
 use super::session::Session;
-use super::spec::{Command, Flags};
+use super::spec::{Command, Flags, Run};
 
 /// The rows of each family.
 const FAMILIES: &[&[Command]] = &[
     super::client::COMMANDS,
     super::connection::COMMANDS,
+    super::copy::COMMANDS,
     super::expire::COMMANDS,
+    super::hash::COMMANDS,
     super::introspect::COMMANDS,
     super::key::COMMANDS,
     super::list::COMMANDS,
     super::list_blocking::COMMANDS,
     super::list_middle::COMMANDS,
     super::list_move::COMMANDS,
+    super::object::COMMANDS,
     super::scan::COMMANDS,
     super::server::COMMANDS,
+    super::set::COMMANDS,
+    super::set_algebra::COMMANDS,
+    super::sort::COMMANDS,
     super::sorted_set::COMMANDS,
     super::sorted_set::add::COMMANDS,
     super::sorted_set::algebra::COMMANDS,
@@ -34,30 +40,6 @@ const FAMILIES: &[&[Command]] = &[
     super::sorted_set::remove::COMMANDS,
     super::string::COMMANDS,
     super::transaction::COMMANDS,
-use super::spec::{Command, Flags, Run};
-use super::{
-    client, connection, copy, expire, introspect, key, list, list_blocking, list_middle, list_move,
-    object, scan, server, sort, string, transaction,
-};
-
-/// The rows of each family.
-const FAMILIES: &[&[Command]] = &[
-    client::COMMANDS,
-    connection::COMMANDS,
-    copy::COMMANDS,
-    expire::COMMANDS,
-    introspect::COMMANDS,
-    key::COMMANDS,
-    list::COMMANDS,
-    list_blocking::COMMANDS,
-    list_middle::COMMANDS,
-    list_move::COMMANDS,
-    object::COMMANDS,
-    scan::COMMANDS,
-    server::COMMANDS,
-    sort::COMMANDS,
-    string::COMMANDS,
-    transaction::COMMANDS,
 ];
 
 /// As much of a client's bytes as an error reply repeats.

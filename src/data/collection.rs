@@ -6,8 +6,8 @@
 //! become large stays so until it is overwritten.
 
 use bytes::Bytes;
-use pontoon_storage::KeyRange;
 use pontoon_storage::engine::PageLimit;
+use pontoon_storage::{KeyRange, Reader};
 
 use super::encoding::{self, CollectionHead, Kind, Record, packed};
 use super::error::Result;
@@ -246,14 +246,25 @@ impl Collection {
         self.is_bare = false;
         let Body::Packed(bytes) = &self.body else { return self.put_stored(db, subkey, value) };
         let place = packed::find(bytes, subkey)?;
-        if bytes.len() - (place.end - place.start) + subkey.len() + value.len() + 2
-            <= PACKED_BYTES_MAX
-        {
-            self.body = Body::Packed(packed::splice(bytes, place, subkey, Some(&value)));
-            return Ok(());
-        }
-        self.unpack(db)?;
-        self.put_stored(db, subkey, value)
+        self.put_at(db, place, subkey, value)
+    }
+
+    /// Puts `value` under `subkey` and returns whether something was there. The size is the caller's to
+    /// keep.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn replace(&mut self, db: &mut DbWriter<'_>, subkey: &[u8], value: Bytes) -> Result<bool> {
+        self.put_or_leave(db, subkey, value, false)
+    }
+
+    /// Puts `value` under `subkey` if nothing is there, and returns whether it did. The size is the
+    /// caller's to keep.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn add(&mut self, db: &mut DbWriter<'_>, subkey: &[u8], value: Bytes) -> Result<bool> {
+        Ok(!self.put_or_leave(db, subkey, value, true)?)
     }
 
     /// Removes what is under `subkey`, if anything is. The size is the caller's to keep.
@@ -262,18 +273,37 @@ impl Collection {
     /// The storage's.
     pub fn delete(&mut self, db: &mut DbWriter<'_>, subkey: &[u8]) -> Result<()> {
         match &self.body {
+            Body::Packed(_) => self.remove(db, subkey).map(drop),
+            Body::Stored(version) => {
+                let key = encoding::element_key(db.namespace()?, *version, subkey);
+                Ok(db.tx.delete(db.state.databases.elements(), key)?)
+            }
+        }
+    }
+
+    /// Removes what is under `subkey` and returns whether anything was. The size is the caller's to keep.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn remove(&mut self, db: &mut DbWriter<'_>, subkey: &[u8]) -> Result<bool> {
+        match &self.body {
             Body::Packed(bytes) => {
                 let place = packed::find(bytes, subkey)?;
                 if place.value.is_some() {
                     self.body = Body::Packed(packed::splice(bytes, place, subkey, None));
                 }
+                Ok(place.value.is_some())
             }
             Body::Stored(version) => {
                 let key = encoding::element_key(db.namespace()?, *version, subkey);
-                db.tx.delete(db.state.databases.elements(), key)?;
+                let elements = db.state.databases.elements();
+                let is_there = db.tx.contains(elements, &key)?;
+                if is_there {
+                    db.tx.delete(elements, key)?;
+                }
+                Ok(is_there)
             }
         }
-        Ok(())
     }
 
     /// Removes everything whose subkey is in `range`. The size is the caller's to keep. Large ranges cost
@@ -358,6 +388,54 @@ impl Collection {
             size: self.size,
             payload: head.encode(),
         }
+    }
+
+    /// Whether something was there; if so, and `leave`, it still is.
+    fn put_or_leave(
+        &mut self,
+        db: &mut DbWriter<'_>,
+        subkey: &[u8],
+        value: Bytes,
+        leave: bool,
+    ) -> Result<bool> {
+        match &self.body {
+            Body::Packed(bytes) => {
+                let place = packed::find(bytes, subkey)?;
+                let is_there = place.value.is_some();
+                if !(is_there && leave) {
+                    self.put_at(db, place, subkey, value)?;
+                }
+                Ok(is_there)
+            }
+            Body::Stored(version) => {
+                let key = encoding::element_key(db.namespace()?, *version, subkey);
+                let elements = db.state.databases.elements();
+                let is_there = db.tx.contains(elements, &key)?;
+                if !(is_there && leave) {
+                    db.tx.put(elements, key, value)?;
+                }
+                Ok(is_there)
+            }
+        }
+    }
+
+    /// Puts an element where [`packed::find`] has said that it belongs, if it still fits there.
+    fn put_at(
+        &mut self,
+        db: &mut DbWriter<'_>,
+        place: packed::Place,
+        subkey: &[u8],
+        value: Bytes,
+    ) -> Result<()> {
+        if let Body::Packed(bytes) = &self.body
+            && bytes.len() - (place.end - place.start) + subkey.len() + value.len() + 2
+                <= PACKED_BYTES_MAX
+        {
+            self.body = Body::Packed(packed::splice(bytes, place, subkey, Some(&value)));
+            return Ok(());
+        }
+        self.unpack(db)?;
+        self.put_stored(db, subkey, value)
     }
 
     fn put_stored(&self, db: &mut DbWriter<'_>, subkey: &[u8], value: Bytes) -> Result<()> {

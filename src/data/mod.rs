@@ -14,12 +14,15 @@ mod databases;
 pub mod effects;
 pub mod encoding;
 mod error;
+pub mod hash;
 pub mod list;
 mod object;
 mod reader;
 pub mod sample;
-pub mod sorted_set;
+pub mod set;
+mod set_algebra;
 pub mod sort;
+pub mod sorted_set;
 mod state;
 pub mod string;
 mod sweep;
@@ -36,11 +39,10 @@ pub use object::encoding_name;
 pub use reader::DbReader;
 pub use sample::Sampler;
 pub use sorted_set::{SortedSet, SortedSetEditor};
-pub use state::{Checkpoint, RunState, Tally};
 pub use state::{Checkpoint, LookupsMark, RunState, Tally};
 pub use sweep::{
     ExpireStep, SWEEP_STEP_DEFAULT, SweepProgress, expire_step, has_expired, has_garbage,
     sweep_step,
 };
-pub use walk::{Walk, for_each, random_key, scan};
+pub use walk::{MemberWalk, Walk, for_each, random_key, scan, scan_members};
 pub use writer::DbWriter;

@@ -42,6 +42,14 @@ impl<'a> DbReader<'a> {
         Ok((!record.is_expired(self.state.now_ms)).then_some(record))
     }
 
+    /// As [`lookup`](DbReader::lookup), for a value that must be of `kind`.
+    ///
+    /// # Errors
+    /// [`Error::WrongType`]; the storage's.
+    pub fn lookup_kind(&mut self, key: &[u8], kind: Kind) -> Result<Option<Record>> {
+        expect_kind(self.lookup(key)?, kind)
+    }
+
     /// The number of the database.
     pub fn number(&self) -> u8 {
         self.db

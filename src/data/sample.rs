@@ -78,10 +78,13 @@ impl<'c> Sampler<'c> {
     /// # Errors
     /// The storage's.
     pub fn distinct(&mut self, db: &mut DbReader<'_>, count: u64) -> Result<Vec<Element>> {
+        let mut chosen = Vec::new();
+        if count == 0 || self.collection.size() == 0 {
+            return Ok(chosen);
+        }
         if self.is_read_whole(count) {
             return self.distinct_of_whole(db, count);
         }
-        let mut chosen = Vec::new();
         let mut seen = HashSet::new();
         for _ in 0..count.saturating_mul(REPEATS_MAX) {
             let Some(element) = self.draw(db)? else { break };
@@ -105,10 +108,13 @@ impl<'c> Sampler<'c> {
     /// # Errors
     /// The storage's.
     pub fn repeated(&mut self, db: &mut DbReader<'_>, count: u64) -> Result<Vec<Element>> {
+        let mut chosen = Vec::new();
+        if count == 0 || self.collection.size() == 0 {
+            return Ok(chosen);
+        }
         if self.is_read_whole(count) {
             return self.repeated_of_whole(db, count);
         }
-        let mut chosen = Vec::new();
         while (chosen.len() as u64) < count {
             match self.draw(db)? {
                 Some(element) => chosen.push(element),
@@ -142,9 +148,6 @@ impl<'c> Sampler<'c> {
         let mut chosen = Vec::new();
         let mut left = self.collection.size();
         let mut wanted = count.min(left);
-        if wanted == 0 {
-            return Ok(chosen);
-        }
         let rng = &mut self.rng;
         let range = hashed::range_from(&self.prefix, 0);
         self.collection.for_each(db, range, false, |subkey, value| {
@@ -160,10 +163,7 @@ impl<'c> Sampler<'c> {
 
     /// One pass that takes what is at places chosen before, each as often as it was chosen.
     fn repeated_of_whole(&mut self, db: &mut DbReader<'_>, count: u64) -> Result<Vec<Element>> {
-        let size = self.collection.size();
-        if size == 0 || count == 0 {
-            return Ok(Vec::new());
-        }
+        let size = self.collection.size().max(1);
         let mut places: Vec<u64> = (0..count).map(|_| self.rng.random_range(0..size)).collect();
         places.sort_unstable();
         let mut places = places.into_iter().peekable();

@@ -15,11 +15,14 @@ use super::spec::{Command, Flags};
 
 /// The rows of each family.
 const FAMILIES: &[&[Command]] = &[
+    super::bitfield::COMMANDS,
+    super::bitmap::COMMANDS,
     super::client::COMMANDS,
     super::connection::COMMANDS,
     super::expire::COMMANDS,
     super::introspect::COMMANDS,
     super::key::COMMANDS,
+    super::lcs::COMMANDS,
     super::list::COMMANDS,
     super::list_blocking::COMMANDS,
     super::list_middle::COMMANDS,
@@ -38,6 +41,9 @@ use super::spec::{Command, Flags, Run};
 use super::{
     client, connection, copy, expire, introspect, key, list, list_blocking, list_middle, list_move,
     object, scan, server, sort, string, transaction,
+use super::{
+    bitfield, bitmap, client, connection, expire, introspect, key, lcs, scan, server, string,
+    transaction,
 };
 
 /// The rows of each family.
@@ -56,6 +62,16 @@ const FAMILIES: &[&[Command]] = &[
     scan::COMMANDS,
     server::COMMANDS,
     sort::COMMANDS,
+    bitfield::COMMANDS,
+    bitmap::COMMANDS,
+    client::COMMANDS,
+    connection::COMMANDS,
+    expire::COMMANDS,
+    introspect::COMMANDS,
+    key::COMMANDS,
+    lcs::COMMANDS,
+    scan::COMMANDS,
+    server::COMMANDS,
     string::COMMANDS,
     transaction::COMMANDS,
 ];

@@ -7,7 +7,7 @@ use crate::data::{DbReader, Kind, Record};
 use crate::resp::{Args, Encoder, parse_integer};
 
 use super::args::{at_least, integer, is};
-use super::bitmap::bit_offset;
+use super::bitmap::{bit_offset, finish};
 use super::context::{ReadContext, WriteContext};
 use super::fail::Fail;
 use super::spec::{Command, Flags, Group, Run};
@@ -85,7 +85,7 @@ fn bitfield(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> R
             None => out.null(),
         }
     }
-    Ok(edit.finish(db)?)
+    finish(edit, db, key)
 }
 
 fn bitfield_ro(context: &mut ReadContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {

@@ -5,15 +5,19 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::data::bitfield::{self, Edit, Field};
-use crate::data::bits::{self, Operation};
+use crate::data::bits::{self, Combined, Operation};
+use crate::data::effects::class;
 use crate::data::string::BYTES_MAX;
-use crate::data::{DbReader, Kind, Record};
+use crate::data::{DbWriter, Kind, Record};
 use crate::resp::{Args, Encoder, parse_integer};
 
 use super::args::{at_least, exactly, integer, is};
 use super::context::{ReadContext, WriteContext};
 use super::fail::Fail;
-use super::spec::{Command, Flags, Group, Run};
+use super::spec::{Command, Flags, Group, Prepared, Run};
+
+/// So many bytes of a string are read, and looked through, in the time of an element of a collection.
+const BYTES_PER_ELEMENT: u64 = 4 << 10;
 
 const fn row(name: &'static str, arity: i32, run: Run) -> Command {
     Command::new(name, arity, run).group(Group::Bitmap).keys(1, 1, 1)
@@ -26,11 +30,15 @@ pub(super) const COMMANDS: &[Command] = &[
         "O(N) with what is stored of the range",
         "Returns how many bits of a string, or of a part of it, are 1",
     ),
-    row("bitop", -4, Run::Write(bitop)).keys(2, -1, 1).flags(Flags::DENYOOM).docs(
-        "2.6.0",
-        "O(N) with the length of the sources",
-        "Sets a string to the bitwise AND, OR or XOR of strings, or the NOT of one",
-    ),
+    row("bitop", -4, Run::Write(bitop))
+        .keys(2, -1, 1)
+        .flags(Flags::DENYOOM)
+        .prepare(prepare_bitop)
+        .docs(
+            "2.6.0",
+            "O(N) with the length of the sources",
+            "Sets a string to the bitwise AND, OR or XOR of strings, or the NOT of one",
+        ),
     row("bitpos", -3, Run::Read(bitpos)).docs(
         "2.8.7",
         "O(N) with what is stored of the range",
@@ -66,7 +74,7 @@ fn setbit(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Res
     let mut edit = Edit::begin(key, old.as_ref(), [field])?;
     out.integer(edit.get(&mut context.db.reader(), field)?);
     edit.set(&mut context.db.reader(), field, bit)?;
-    Ok(edit.finish(&mut context.db)?)
+    finish(edit, &mut context.db, key)
 }
 
 fn bitcount(context: &mut ReadContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
@@ -88,6 +96,7 @@ fn bitcount(context: &mut ReadContext<'_>, args: &Args, out: &mut Encoder) -> Re
         }
         _ => return Err(Fail::SYNTAX),
     };
+    context.walk(cost(&bits))?;
     out.integer(bits::count(&mut context.db, &record, bits)? as i64);
     Ok(())
 }
@@ -104,13 +113,13 @@ fn bitpos(context: &mut ReadContext<'_>, args: &Args, out: &mut Encoder) -> Resu
         // It is zeros without end.
         None if bit => -1,
         None => 0,
-        Some(record) => find(&mut context.db, &record, bit, range)?.map_or(-1, |at| at as i64),
+        Some(record) => find(context, &record, bit, range)?.map_or(-1, |at| at as i64),
     });
     Ok(())
 }
 
 fn find(
-    db: &mut DbReader<'_>,
+    context: &mut ReadContext<'_>,
     record: &Record,
     bit: bool,
     range: &[Bytes],
@@ -128,13 +137,26 @@ fn find(
     if bits.is_empty() {
         return Ok(None);
     }
-    let found = bits::position(db, record, bit, bits.clone())?;
+    context.walk(cost(&bits))?;
+    let found = bits::position(&mut context.db, record, bit, bits.clone())?;
     // Without an end the string is one that goes on with zeros.
     Ok(found.or((!bit && !is_end_given).then_some(bits.end)))
 }
 
 fn bitop(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
-    let ([_, operation, key], sources) = at_least(args)?;
+    let combined = combine(&mut context.reading(), args)?;
+    store(context, args, combined, out)
+}
+
+fn prepare_bitop(context: &mut ReadContext<'_>, args: &Args) -> Result<Prepared, Fail> {
+    let combined = combine(context, args)?;
+    let args = args.clone();
+    Ok(Box::new(move |context, out| store(context, &args, combined, out)))
+}
+
+/// What `BITOP` reads.
+fn combine(context: &mut ReadContext<'_>, args: &Args) -> Result<Combined, Fail> {
+    let ([_, operation, _], sources) = at_least(args)?;
     let operation = if is(operation, "and") {
         Operation::And
     } else if is(operation, "or") {
@@ -149,15 +171,46 @@ fn bitop(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Resu
     if operation == Operation::Not && sources.len() != 1 {
         return Err(Fail::text("ERR BITOP NOT must be called with a single source key."));
     }
-    let db = &mut context.db;
     let mut records = Vec::with_capacity(sources.len());
     for source in sources {
-        records.push(db.read_kind(source, Kind::String)?);
+        records.push(context.db.read_kind(source, Kind::String)?);
     }
+    context.walk(records.iter().flatten().map(|record| cost(&(0..record.size * 8))).sum())?;
+    Ok(bits::combine(&mut context.db, operation, &records)?)
+}
+
+/// What `BITOP` writes.
+fn store(
+    context: &mut WriteContext<'_>,
+    args: &Args,
+    combined: Combined,
+    out: &mut Encoder,
+) -> Result<(), Fail> {
+    let ([_, _, key], _) = at_least(args)?;
+    let db = &mut context.db;
     let old = db.lookup(key)?;
-    let size = bits::combine(db, operation, &records, key, old.as_ref())?;
+    let size = combined.size();
+    combined.store(db, key, old.as_ref())?;
+    if size > 0 {
+        db.notify(class::STRING, "set", key);
+    } else if old.is_some() {
+        db.notify(class::GENERIC, "del", key);
+    }
     out.integer(size as i64);
     Ok(())
+}
+
+/// Writes what an edit has changed, and says so.
+pub(super) fn finish(edit: Edit<'_>, db: &mut DbWriter<'_>, key: &[u8]) -> Result<(), Fail> {
+    if edit.finish(db)? {
+        db.notify(class::STRING, "setbit", key);
+    }
+    Ok(())
+}
+
+/// What reading these bits of a string costs, in elements of a walk.
+fn cost(bits: &Range<u64>) -> u64 {
+    (bits.end - bits.start) / 8 / BYTES_PER_ELEMENT
 }
 
 /// The place that is said in units of `unit` bits.

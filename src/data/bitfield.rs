@@ -165,15 +165,15 @@ impl<'a> Edit<'a> {
         Ok(())
     }
 
-    /// Writes what has changed, if anything has: what was read and set to what it was is no change.
-    /// Keeps the expiry.
+    /// Writes what has changed, and returns whether anything has: a field set to what it was is no
+    /// change, while growth is one. Keeps the expiry.
     ///
     /// # Errors
     /// The storage's.
-    pub fn finish(mut self, db: &mut DbWriter<'_>) -> Result<()> {
+    pub fn finish(mut self, db: &mut DbWriter<'_>) -> Result<bool> {
         let has_grown = self.old.is_none_or(|old| old.size < self.size);
         if !has_grown && !self.chunks.values().any(|chunk| chunk.changed) {
-            return Ok(());
+            return Ok(false);
         }
         let expires_at_ms = self.old.and_then(|old| old.expires_at_ms);
         let version = match self.old.and_then(|old| old.version) {
@@ -183,7 +183,8 @@ impl<'a> Edit<'a> {
                 let mut whole = self.chunk(&mut db.reader(), 0)?.bytes.clone();
                 whole.resize(size, 0);
                 let record = Record::inline_string(whole.into(), expires_at_ms);
-                return db.store(self.key, self.old, &record);
+                db.store(self.key, self.old, &record)?;
+                return Ok(true);
             }
             None => {
                 let version = db.state.allocate_version(db.tx)?;
@@ -198,7 +199,8 @@ impl<'a> Edit<'a> {
             let bytes = chunk.bytes.into_boxed_slice();
             db.tx.put(elements, encoding::chunk_key(namespace, version, index), bytes)?;
         }
-        db.store(self.key, self.old, &string::chunked(version, self.size, expires_at_ms))
+        db.store(self.key, self.old, &string::chunked(version, self.size, expires_at_ms))?;
+        Ok(true)
     }
 
     fn window(&mut self, db: &mut DbReader<'_>, field: Field) -> Result<Window> {

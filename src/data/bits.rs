@@ -82,49 +82,68 @@ pub enum Operation {
     Not,
 }
 
-/// Sets `key`, where `old` is, to what `operation` makes of `sources`, strings of which the shorter,
-/// and those absent, are taken to end with zeros. Returns the size, that of the longest source; if
-/// it is 0 the key is removed.
+/// What [`combine`] has come to: the chunks of a string that are not all zeros.
+#[derive(Debug)]
+pub struct Combined {
+    size: u64,
+    chunks: Vec<(u32, Bytes)>,
+}
+
+/// What `operation` makes of `sources`, strings of which the shorter, and those absent, are taken to
+/// end with zeros. Reads all of them chunk by chunk.
 ///
 /// # Errors
-/// [`KeyTooLong`](super::Error::KeyTooLong); the storage's.
+/// The storage's.
 pub fn combine(
-    db: &mut DbWriter<'_>,
+    db: &mut DbReader<'_>,
     operation: Operation,
     sources: &[Option<Record>],
-    key: &[u8],
-    old: Option<&Record>,
-) -> Result<u64> {
+) -> Result<Combined> {
     let size = sources.iter().flatten().map(|source| source.size).max().unwrap_or(0);
-    if size == 0 {
-        if let Some(old) = old {
-            db.remove(key, old)?;
-        }
-        return Ok(0);
-    }
-    check_key(key)?;
-    if size <= INLINE_BYTES_MAX as u64 {
-        let whole = combined(db, operation, sources, 0, size)?;
-        string::set(db, key, old, whole.into(), None)?;
-        return Ok(size);
-    }
-    // A version of its own, so that the sources stay as they are even if the key is one of them.
-    let version = db.state.allocate_version(db.tx)?;
-    let namespace = db.namespace()?;
-    for index in 0..=string::chunk_of(size - 1) {
-        let chunk = combined(db, operation, sources, index, size)?;
+    let mut chunks = Vec::new();
+    for index in 0..size.div_ceil(CHUNK_BYTES as u64) as u32 {
+        let chunk = combine_chunk(db, operation, sources, index, size)?;
         if first(&chunk, true, 0).is_some() {
-            let elements = db.state.databases.elements();
+            chunks.push((index, chunk.into()));
+        }
+    }
+    Ok(Combined { size, chunks })
+}
+
+impl Combined {
+    /// Bytes of the string: those of the longest source.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Sets `key`, where `old` is, to the string; removes it if that is empty.
+    ///
+    /// # Errors
+    /// [`KeyTooLong`](super::Error::KeyTooLong); the storage's.
+    pub fn store(self, db: &mut DbWriter<'_>, key: &[u8], old: Option<&Record>) -> Result<()> {
+        let Self { size, chunks } = self;
+        if size == 0 {
+            return old.map_or(Ok(()), |old| db.remove(key, old));
+        }
+        check_key(key)?;
+        if size <= INLINE_BYTES_MAX as u64 {
+            let whole = chunks.into_iter().next().map(|(_, chunk)| chunk);
+            let whole = whole.unwrap_or_else(|| vec![0; size as usize].into());
+            return string::set(db, key, old, whole, None);
+        }
+        let version = db.state.allocate_version(db.tx)?;
+        let namespace = db.namespace()?;
+        let elements = db.state.databases.elements();
+        for (index, chunk) in chunks {
             db.tx.put(elements, encoding::chunk_key(namespace, version, index), chunk)?;
         }
+        db.store(key, old, &string::chunked(version, size, None))
     }
-    db.store(key, old, &string::chunked(version, size, None))?;
-    Ok(size)
 }
 
 /// The chunk `index` of what `operation` makes of `sources`, of which the longest has `size` bytes.
-fn combined(
-    db: &mut DbWriter<'_>,
+fn combine_chunk(
+    db: &mut DbReader<'_>,
     operation: Operation,
     sources: &[Option<Record>],
     index: u32,
@@ -134,7 +153,7 @@ fn combined(
     let mut chunk = vec![0; len];
     for (place, source) in sources.iter().enumerate() {
         let part = match source {
-            Some(source) => string::stored_chunk(&mut db.reader(), source, index)?,
+            Some(source) => string::stored_chunk(db, source, index)?,
             None => Bytes::new(),
         };
         let pairs = chunk.iter_mut().zip(&*part);

@@ -24,6 +24,11 @@ const DIFFERENCES: &str = "
 - `INCRBYFLOAT` is exact to 17 decimals below about 10^20, where Redis shows the rounding of the
   machine's `long double` (1000 + 0.1 is 1000.1 here and on ARM, 1000.09999999999999998 on x86); beyond,
   it is 64-bit floating point.
+- `BITFIELD` refuses to set a field that ends beyond 512 MiB, and an offset such as `#9223372036854775807` that
+  overflows. `OVERFLOW SAT` saturates a signed field at its least value however far below it a number is,
+  where Redis takes numbers near -2^63 for great ones.
+- What of a bitmap was never set to 1 takes no room, and `BITCOUNT` and `BITPOS` do not read it.
+- `LCS` is refused for strings for which Redis's table would pass 512 MiB, though ours is smaller.
 - `SCAN` returns each key once, and its cursors stay valid over restarts. `COUNT` is cut to 65,536, and a call
   returns fewer keys than asked for when they come to megabytes.
 - `KEYS` and `SCAN` return keys in the order of their hashes.
@@ -44,8 +49,7 @@ const DIFFERENCES: &str = "
   1 GiB of elements and of what `BY` and `GET` find. With `BY` and a pattern without `*`, the elements of a set are
   in the order of their hashes.
 - A command that only reads leaves a key whose time has come to the sweep, which tells of it: `expired` comes then.
-- Not there yet, besides the types that the README names: `DUMP`, the bit
-  commands, `LCS`; `SAVE`, `BGSAVE`, `LASTSAVE`, `SLOWLOG`, `LATENCY`, `MEMORY`, `MONITOR`, `DEBUG`, `ROLE`, `WAIT`;
+- Not there yet, besides the types that the README names: `DUMP`; `SAVE`, `BGSAVE`, `LASTSAVE`, `SLOWLOG`, `LATENCY`, `MEMORY`, `MONITOR`, `DEBUG`, `ROLE`, `WAIT`;
   `CLIENT LIST`, `KILL`, `REPLY` and `TRACKING`. `COMMAND DOCS` has no argument lists.
 - `CLIENT SETINFO` is of Redis 7.2. `CLIENT INFO` leaves out the fields about buffers.
 - `INFO` leaves out what has no counterpart, and has the sections `Storage` and, for memory, the

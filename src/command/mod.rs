@@ -13,6 +13,8 @@
 //! check and `docs/commands.md` follow from the row.
 
 mod args;
+mod bitfield;
+mod bitmap;
 mod client;
 mod clients;
 mod connection;
@@ -28,11 +30,13 @@ mod hash;
 mod info;
 mod introspect;
 mod key;
+mod lcs;
 mod list;
 mod list_blocking;
 mod list_middle;
 mod list_move;
 mod object;
+mod lcs;
 mod pubsub;
 mod random;
 mod scan;

@@ -389,6 +389,8 @@ pub enum Group {
     Generic,
     /// Strings.
     String,
+    /// Strings as sequences of bits.
+    Bitmap,
     /// Hashes.
     Hash,
     /// Lists.
@@ -412,6 +414,7 @@ impl Group {
     pub const ALL: &'static [Group] = &[
         Group::Generic,
         Group::String,
+        Group::Bitmap,
         Group::Hash,
         Group::List,
         Group::Set,
@@ -427,6 +430,7 @@ impl Group {
         match self {
             Group::Generic => "generic",
             Group::String => "string",
+            Group::Bitmap => "bitmap",
             Group::Hash => "hash",
             Group::List => "list",
             Group::Set => "set",

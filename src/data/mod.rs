@@ -8,6 +8,8 @@
 //! counters. A [`DbReader`] and a [`DbWriter`] are one database of a snapshot or a transaction as
 //! that run sees it: a key whose time has come is absent from both.
 
+pub mod bitfield;
+pub mod bits;
 pub mod collection;
 mod copy;
 mod databases;
@@ -17,6 +19,8 @@ mod error;
 pub mod hash;
 pub mod list;
 mod object;
+pub mod lcs;
+pub mod list;
 mod reader;
 pub mod sample;
 pub mod set;

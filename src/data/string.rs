@@ -4,8 +4,7 @@
 //! A chunk that is missing, or the end of one that is short, reads as zeros up to the string's size:
 //! what `SETRANGE` skips is never written.
 
-use std::mem;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use bytes::{Bytes, BytesMut};
 use pontoon_storage::Reader;
@@ -59,44 +58,101 @@ pub fn read(db: &mut DbReader<'_>, record: &Record) -> Result<Bytes> {
 pub fn read_range(db: &mut DbReader<'_>, record: &Record, range: Range<u64>) -> Result<Bytes> {
     let end = range.end.min(record.size);
     let start = range.start.min(end);
-    let Some(version) = record.version else {
+    if record.version.is_none() {
         let (start, end) = (start as usize, end as usize);
         return Ok(if end <= record.payload.len() {
             record.payload.slice(start..end)
         } else {
             Bytes::new()
         });
-    };
+    }
     if start == end {
         return Ok(Bytes::new());
     }
-    let namespace = db.namespace()?;
-    let chunks = chunk_of(start)..chunk_of(end - 1) + 1;
-    if chunks.len() == 1 {
-        let key = encoding::chunk_key(namespace, version, chunks.start);
-        let chunk = db.reader.get(db.keyspaces().elements(), &key)?.unwrap_or_default();
+    let index = chunk_of(start);
+    if chunk_of(end - 1) == index {
+        let chunk = stored_chunk(db, record, index)?;
         let (from, to) = (offset_in_chunk(start), offset_in_chunk(end - 1) + 1);
         if to <= chunk.len() {
             return Ok(chunk.slice(from..to));
         }
+        let mut part = BytesMut::zeroed(to - from);
+        copy_overlap(&mut part, from as u64, &chunk, 0);
+        return Ok(part.freeze());
     }
     // Made once the first page is there: a read that fails should not have cost as much.
+    let new = || BytesMut::zeroed((end - start) as usize);
     let mut whole = None;
+    walk(db, record, start..end, |offset, part| {
+        copy_overlap(whole.get_or_insert_with(new), start, part, offset);
+        ControlFlow::Continue(())
+    })?;
+    Ok(whole.unwrap_or_else(new).freeze())
+}
+
+/// Calls `visit` for what is stored of the bytes of the string that are in `range`, part by part and
+/// in order, each with where it begins; what lies between the parts is zeros. Reads page by page, and
+/// no more once `visit` breaks.
+///
+/// # Errors
+/// The storage's.
+pub(super) fn walk(
+    db: &mut DbReader<'_>,
+    record: &Record,
+    range: Range<u64>,
+    mut visit: impl FnMut(u64, &[u8]) -> ControlFlow<()>,
+) -> Result<()> {
+    let end = range.end.min(record.size);
+    let start = range.start.min(end);
+    if start == end {
+        return Ok(());
+    }
+    let Some(version) = record.version else {
+        if let Some(part) = record.payload.get(start as usize..end as usize) {
+            let _ = visit(start, part);
+        }
+        return Ok(());
+    };
+    let namespace = db.namespace()?;
+    let chunks = chunk_of(start)..chunk_of(end - 1) + 1;
     let mut rest = encoding::chunks_range(namespace, version, chunks.start, chunks.end);
     loop {
         let page = db.reader.page(db.keyspaces().elements(), &rest, false, PAGE)?;
-        let whole = whole.get_or_insert_with(|| BytesMut::zeroed((end - start) as usize));
         let mut next = chunks.end;
         for (key, chunk) in &page.entries {
             let index = encoding::chunk_index(key)?;
-            copy_overlap(whole, start, chunk, chunk_start(index));
             next = index + 1;
+            let chunk_start = chunk_start(index);
+            let from = start.saturating_sub(chunk_start) as usize;
+            let to = chunk.len().min(end.saturating_sub(chunk_start) as usize);
+            let part = chunk.get(from..to).filter(|part| !part.is_empty());
+            if part.is_some_and(|part| visit(chunk_start + from as u64, part).is_break()) {
+                return Ok(());
+            }
         }
         if !page.more {
-            return Ok(mem::take(whole).freeze());
+            return Ok(());
         }
         rest.start = encoding::chunk_key(namespace, version, next);
     }
+}
+
+/// What is stored of the chunk `index` of the string, whether it is in chunks or in its record; zeros
+/// up to the end of the chunk, or of the string, may be missing.
+///
+/// # Errors
+/// The storage's.
+pub(super) fn stored_chunk(db: &mut DbReader<'_>, record: &Record, index: u32) -> Result<Bytes> {
+    let start = chunk_start(index);
+    let end = (start + CHUNK_BYTES as u64).min(record.size);
+    if start >= end {
+        return Ok(Bytes::new());
+    }
+    let Some(version) = record.version else { return read_range(db, record, start..end) };
+    let key = encoding::chunk_key(db.namespace()?, version, index);
+    let mut chunk = db.reader.get(db.keyspaces().elements(), &key)?.unwrap_or_default();
+    chunk.truncate((end - start) as usize);
+    Ok(chunk)
 }
 
 /// Sets `key`, where `old` is, to the string `value`.
@@ -171,7 +227,7 @@ pub fn set_range(
 
 /// Writes `value` into the chunks of a version from `offset` on. With `merge` what else is in those
 /// chunks stays; without, there is nothing yet.
-fn write_chunks(
+pub(super) fn write_chunks(
     db: &mut DbWriter<'_>,
     version: u64,
     offset: u64,
@@ -203,7 +259,7 @@ fn write_chunks(
     Ok(())
 }
 
-fn chunked(version: u64, size: u64, expires_at_ms: Option<u64>) -> Record {
+pub(super) fn chunked(version: u64, size: u64, expires_at_ms: Option<u64>) -> Record {
     Record {
         kind: Kind::String,
         expires_at_ms,
@@ -213,7 +269,7 @@ fn chunked(version: u64, size: u64, expires_at_ms: Option<u64>) -> Record {
     }
 }
 
-fn check_size(size: u64) -> Result<()> {
+pub(super) fn check_size(size: u64) -> Result<()> {
     if size > BYTES_MAX { Err(Error::StringTooLong) } else { Ok(()) }
 }
 
@@ -226,7 +282,7 @@ fn overlay(base: &[u8], offset: usize, value: &[u8], size: usize) -> Bytes {
 }
 
 /// Copies what `from`, which begins at `from_start`, and `to`, which begins at `to_start`, share.
-fn copy_overlap(to: &mut [u8], to_start: u64, from: &[u8], from_start: u64) {
+pub(super) fn copy_overlap(to: &mut [u8], to_start: u64, from: &[u8], from_start: u64) {
     let skip_to = from_start.saturating_sub(to_start) as usize;
     let skip_from = to_start.saturating_sub(from_start) as usize;
     let (Some(to), Some(from)) = (to.get_mut(skip_to..), from.get(skip_from..)) else { return };
@@ -236,11 +292,11 @@ fn copy_overlap(to: &mut [u8], to_start: u64, from: &[u8], from_start: u64) {
     }
 }
 
-fn chunk_of(offset: u64) -> u32 {
+pub(super) fn chunk_of(offset: u64) -> u32 {
     (offset / CHUNK_BYTES as u64) as u32
 }
 
-fn chunk_start(index: u32) -> u64 {
+pub(super) fn chunk_start(index: u32) -> u64 {
     u64::from(index) * CHUNK_BYTES as u64
 }
 

@@ -1,0 +1,171 @@
+//! `BITFIELD`: integers of any width inside strings.
+
+use bytes::Bytes;
+
+use crate::data::bitfield::{self, Edit, Field, Overflow};
+use crate::data::{DbReader, Kind, Record};
+use crate::resp::{Args, Encoder, parse_integer};
+
+use super::args::{at_least, integer, is};
+use super::bitmap::{bit_offset, finish};
+use super::context::{ReadContext, WriteContext};
+use super::fail::Fail;
+use super::spec::{Command, Flags, Group, Run};
+
+const fn row(name: &'static str, arity: i32, run: Run) -> Command {
+    Command::new(name, arity, run).group(Group::Bitmap).keys(1, 1, 1)
+}
+
+/// The table's rows.
+pub(super) const COMMANDS: &[Command] = &[
+    row("bitfield", -2, Run::Write(bitfield)).flags(Flags::DENYOOM).docs(
+        "3.2.0",
+        "O(1) for each operation",
+        "Returns, sets and adds to integers inside a string",
+    ),
+    row("bitfield_ro", -2, Run::Read(bitfield_ro)).flags(Flags::FAST).docs(
+        "6.0.0",
+        "O(1) for each operation",
+        "Returns integers inside a string",
+    ),
+];
+
+struct Operation {
+    field: Field,
+    /// `None`: it only returns the field's number.
+    change: Option<Change>,
+}
+
+struct Change {
+    /// Whether the number is added to the field's rather than put in its place.
+    adds: bool,
+    number: i64,
+    overflow: Overflow,
+}
+
+impl Change {
+    /// What becomes of `before`; `None` if nothing may.
+    fn of(&self, field: Field, before: i64) -> Option<i64> {
+        let number = if self.adds {
+            i128::from(before) + i128::from(self.number)
+        } else if field.signed {
+            i128::from(self.number)
+        } else {
+            // As Redis has it, a negative number is the great one of the same 64 bits.
+            i128::from(self.number as u64)
+        };
+        field.fit(number, self.overflow)
+    }
+}
+
+fn bitfield(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
+    let ([_, key], operations) = at_least(args)?;
+    let operations = parse(operations)?;
+    let db = &mut context.db;
+    let changed = || operations.iter().filter(|operation| operation.change.is_some());
+    if changed().next().is_none() {
+        let record = db.read_kind(key, Kind::String)?;
+        return reply_fields(&mut db.reader(), record.as_ref(), &operations, out);
+    }
+    let old = db.lookup_kind(key, Kind::String)?;
+    let fields = changed().map(|operation| operation.field);
+    let mut edit = Edit::begin(key, old.as_ref(), fields)?;
+    out.array(operations.len());
+    for Operation { field, change } in &operations {
+        let before = edit.get(&mut db.reader(), *field)?;
+        let Some(change) = change else {
+            out.integer(before);
+            continue;
+        };
+        match change.of(*field, before) {
+            Some(after) => {
+                edit.set(&mut db.reader(), *field, after)?;
+                out.integer(if change.adds { after } else { before });
+            }
+            None => out.null(),
+        }
+    }
+    finish(edit, db, key)
+}
+
+fn bitfield_ro(context: &mut ReadContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
+    let ([_, key], operations) = at_least(args)?;
+    let operations = parse(operations)?;
+    if operations.iter().any(|operation| operation.change.is_some()) {
+        return Err(Fail::text("ERR BITFIELD_RO only supports the GET subcommand"));
+    }
+    let record = context.db.read_kind(key, Kind::String)?;
+    reply_fields(&mut context.db, record.as_ref(), &operations, out)
+}
+
+fn reply_fields(
+    db: &mut DbReader<'_>,
+    record: Option<&Record>,
+    operations: &[Operation],
+    out: &mut Encoder,
+) -> Result<(), Fail> {
+    out.array(operations.len());
+    for operation in operations {
+        out.integer(bitfield::read(db, record, operation.field)?);
+    }
+    Ok(())
+}
+
+fn parse(mut args: &[Bytes]) -> Result<Vec<Operation>, Fail> {
+    let mut operations = Vec::new();
+    let mut overflow = Overflow::Wrap;
+    loop {
+        args = match args {
+            [] => return Ok(operations),
+            [word, field, offset, rest @ ..] if is(word, "get") => {
+                operations.push(Operation { field: parse_field(field, offset)?, change: None });
+                rest
+            }
+            [word, field, offset, number, rest @ ..] if is(word, "set") || is(word, "incrby") => {
+                let field = parse_field(field, offset)?;
+                let change =
+                    Change { adds: is(word, "incrby"), number: integer(number)?, overflow };
+                operations.push(Operation { field, change: Some(change) });
+                rest
+            }
+            [word, kind, rest @ ..] if is(word, "overflow") => {
+                overflow = parse_overflow(kind)?;
+                rest
+            }
+            _ => return Err(Fail::SYNTAX),
+        }
+    }
+}
+
+fn parse_overflow(kind: &[u8]) -> Result<Overflow, Fail> {
+    if is(kind, "wrap") {
+        Ok(Overflow::Wrap)
+    } else if is(kind, "sat") {
+        Ok(Overflow::Saturate)
+    } else if is(kind, "fail") {
+        Ok(Overflow::Fail)
+    } else {
+        Err(Fail::text("ERR Invalid OVERFLOW type specified"))
+    }
+}
+
+/// A type such as `i16` and where it is: in bits, or behind `#` as many times its own width.
+fn parse_field(kind: &[u8], offset: &[u8]) -> Result<Field, Fail> {
+    const INVALID: Fail = Fail::text(
+        "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but \
+         i64 is.",
+    );
+    let (signed, bits) = match kind {
+        [b'i', bits @ ..] => (true, bits),
+        [b'u', bits @ ..] => (false, bits),
+        _ => return Err(INVALID),
+    };
+    let bits_max = if signed { 64 } else { 63 };
+    let bits = parse_integer(bits).and_then(|bits| u32::try_from(bits).ok());
+    let bits = bits.filter(|bits| (1..=bits_max).contains(bits)).ok_or(INVALID)?;
+    let offset = match offset {
+        [b'#', index @ ..] => bit_offset(index, bits)?,
+        offset => bit_offset(offset, 1)?,
+    };
+    Ok(Field { offset, bits, signed })
+}

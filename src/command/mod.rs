@@ -36,7 +36,6 @@ mod list_blocking;
 mod list_middle;
 mod list_move;
 mod object;
-mod lcs;
 mod pubsub;
 mod random;
 mod scan;

@@ -43,43 +43,6 @@ const FAMILIES: &[&[Command]] = &[
     super::sorted_set::remove::COMMANDS,
     super::string::COMMANDS,
     super::transaction::COMMANDS,
-use super::spec::{Command, Flags, Run};
-use super::{
-    client, connection, copy, expire, introspect, key, list, list_blocking, list_middle, list_move,
-    object, scan, server, sort, string, transaction,
-use super::{
-    bitfield, bitmap, client, connection, expire, introspect, key, lcs, scan, server, string,
-    transaction,
-};
-
-/// The rows of each family.
-const FAMILIES: &[&[Command]] = &[
-    client::COMMANDS,
-    connection::COMMANDS,
-    copy::COMMANDS,
-    expire::COMMANDS,
-    introspect::COMMANDS,
-    key::COMMANDS,
-    list::COMMANDS,
-    list_blocking::COMMANDS,
-    list_middle::COMMANDS,
-    list_move::COMMANDS,
-    object::COMMANDS,
-    scan::COMMANDS,
-    server::COMMANDS,
-    sort::COMMANDS,
-    bitfield::COMMANDS,
-    bitmap::COMMANDS,
-    client::COMMANDS,
-    connection::COMMANDS,
-    expire::COMMANDS,
-    introspect::COMMANDS,
-    key::COMMANDS,
-    lcs::COMMANDS,
-    scan::COMMANDS,
-    server::COMMANDS,
-    string::COMMANDS,
-    transaction::COMMANDS,
 ];
 
 /// As much of a client's bytes as an error reply repeats.

@@ -15,6 +15,7 @@
 mod args;
 mod client;
 mod clients;
+mod config;
 mod connection;
 mod context;
 mod decimal;
@@ -30,6 +31,7 @@ mod list;
 mod list_blocking;
 mod list_middle;
 mod list_move;
+mod notify_flags;
 mod pubsub;
 mod scan;
 mod server;
@@ -45,6 +47,7 @@ mod waiting;
 mod watch;
 
 pub use clients::{Client, Clients, Connected, OutputLimit, Profile};
+pub use config::secret_positions;
 pub use context::{AsyncContext, ConnectionContext, ReadContext, WALK_ELEMENTS_MAX, WriteContext};
 pub use docs::commands_markdown;
 pub use execute::{
@@ -55,6 +58,7 @@ pub use execute_write::{
     WriteRun, execute_prepared, execute_transaction, execute_write, tell_expired, unwatch,
 };
 pub use fail::{Block, Fail, Nothing};
+pub use notify_flags::NotifyFlags;
 pub use pubsub::PubSub;
 pub use server_state::{
     CommandStats, REDIS_VERSION, ServerState, Settings, ShutdownRequest, Stats, Timing,

@@ -16,6 +16,7 @@ use super::spec::{Command, Flags};
 /// The rows of each family.
 const FAMILIES: &[&[Command]] = &[
     super::client::COMMANDS,
+    super::config::COMMANDS,
     super::connection::COMMANDS,
     super::expire::COMMANDS,
     super::introspect::COMMANDS,

@@ -5,15 +5,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use pontoon_storage::engine::EngineOptions;
 use pontoon_storage::{Durability, EngineKind};
 
+use crate::command::NotifyFlags;
 use crate::resp::Limits;
+use crate::settings::OutputLimits;
 
 /// The record cache is on unless it is turned off: who runs a server of Redis's kind expects what is
 /// read often to come from memory, and this much is less than the server's other memory.
 pub const CACHE_BYTES_DEFAULT: usize = 64 << 20;
 
-/// Everything `pontoon serve` can be told.
+/// Everything `pontoon serve` can be told. The table of [`crate::settings`] has a row for each field.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Addresses to listen on.
@@ -26,8 +29,8 @@ pub struct Config {
     pub engine: EngineKind,
     /// Memory for the record cache, in bytes; 0: none.
     pub cache_bytes: usize,
-    /// Memory for the engine's read cache, in bytes; `None`: the storage's default.
-    pub engine_cache_bytes: Option<usize>,
+    /// Memory for the engine's read cache, in bytes; unused by the memory engine.
+    pub engine_cache_bytes: usize,
     /// When a write is acknowledged; unused by the memory engine.
     pub durability: DurabilityChoice,
     /// How blocking calls leave the async threads.
@@ -48,6 +51,33 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// The log's filter: a level, or `tracing` directives.
     pub log: String,
+    /// Connections that may wait to be accepted, for each listening socket.
+    pub backlog_len_max: i32,
+    /// How long a client may say nothing before it is let go; zero: for ever.
+    pub timeout: Duration,
+    /// How long a connection may be silent before the system asks whether it is still there; zero:
+    /// it never asks.
+    pub tcp_keepalive: Duration,
+    /// Bytes of replies that may wait for a client.
+    pub output_limits: OutputLimits,
+    /// Bytes of one request altogether.
+    pub query_buffer_bytes_max: u64,
+    /// Bytes of one argument of a request.
+    pub bulk_bytes_max: u64,
+    /// Which keyspace notifications are sent.
+    pub notify: NotifyFlags,
+    /// Microseconds from which on a command is put into the slow log; negative: none is.
+    pub slowlog_slower_than_us: i64,
+    /// Entries that the slow log keeps.
+    pub slowlog_len_max: u64,
+    /// Milliseconds from which on an event is put into the latency monitor; 0: none is.
+    pub latency_threshold_ms: u64,
+    /// Whether the time of each command is put into a histogram.
+    pub latency_tracking: bool,
+    /// Which percentiles of those histograms `INFO` shows.
+    pub latency_percentiles: Vec<f64>,
+    /// The file of settings that some of this is from.
+    pub file: Option<PathBuf>,
 }
 
 /// When a write is acknowledged.
@@ -63,7 +93,7 @@ pub enum DurabilityChoice {
 }
 
 /// How blocking calls leave the async threads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BridgeChoice {
     /// Dedicated threads
     Pool,
@@ -72,7 +102,7 @@ pub enum BridgeChoice {
 }
 
 /// Which tokio runtime serves the connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuntimeChoice {
     /// Several threads
     MultiThread,
@@ -81,6 +111,9 @@ pub enum RuntimeChoice {
 }
 
 impl DurabilityChoice {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Always, Self::Everysec, Self::No];
+
     /// Its name on the command line, which is `appendfsync`'s in Redis.
     pub fn name(self) -> &'static str {
         match self {
@@ -101,6 +134,9 @@ impl DurabilityChoice {
 }
 
 impl BridgeChoice {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Pool, Self::Blocking];
+
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -111,6 +147,9 @@ impl BridgeChoice {
 }
 
 impl RuntimeChoice {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::MultiThread, Self::CurrentThread];
+
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -128,7 +167,7 @@ impl Default for Config {
             dir: PathBuf::from("./pontoon-data"),
             engine: default_engine(),
             cache_bytes: CACHE_BYTES_DEFAULT,
-            engine_cache_bytes: None,
+            engine_cache_bytes: EngineOptions::default().cache_bytes,
             durability: DurabilityChoice::Always,
             bridge: BridgeChoice::Pool,
             pool_threads: None,
@@ -138,7 +177,20 @@ impl Default for Config {
             password: None,
             protected_mode: true,
             shutdown_timeout: Duration::from_secs(10),
-            log: "info".into(),
+            log: "notice".into(),
+            backlog_len_max: 511,
+            timeout: Duration::ZERO,
+            tcp_keepalive: Duration::from_secs(300),
+            output_limits: OutputLimits::default(),
+            query_buffer_bytes_max: Limits::default().buffered_bytes_max as u64,
+            bulk_bytes_max: Limits::default().bulk_bytes_max as u64,
+            notify: NotifyFlags::NONE,
+            slowlog_slower_than_us: 10_000,
+            slowlog_len_max: 128,
+            latency_threshold_ms: 0,
+            latency_tracking: true,
+            latency_percentiles: vec![50.0, 99.0, 99.9],
+            file: None,
         }
     }
 }
@@ -153,46 +205,9 @@ impl Config {
         }
     }
 
-    /// When a write is acknowledged, for people and `CONFIG GET`: `none` where nothing lasts.
+    /// When a write is acknowledged, for people: `none` where nothing lasts.
     pub fn durability_name(&self) -> &'static str {
         if self.engine.is_persistent() { self.durability.name() } else { "none" }
-    }
-
-    /// The settings by name, as `CONFIG GET` shows them: Redis's names where Redis has the same
-    /// setting, and what clients ask for by habit. `port` and `clients_max` are what came of them.
-    pub fn entries(&self, port: u16, clients_max: usize) -> Vec<(String, String)> {
-        let yes_no = |yes| if yes { "yes" } else { "no" }.to_owned();
-        let threads = |threads: Option<usize>| threads.map_or("0".into(), |n| n.to_string());
-        let bind: Vec<String> = self.bind.iter().map(IpAddr::to_string).collect();
-        let persistent = self.engine.is_persistent();
-        // Of Redis's own values, the one that promises nothing.
-        let appendfsync = if persistent { self.durability.name() } else { "no" };
-        let entries = [
-            ("appendfsync", appendfsync.into()),
-            ("appendonly", yes_no(persistent)),
-            ("bind", bind.join(" ")),
-            ("bridge", self.bridge.name().into()),
-            ("cache-bytes", self.cache_bytes.to_string()),
-            ("databases", crate::data::DATABASES.to_string()),
-            ("dir", self.dir.display().to_string()),
-            ("durability", self.durability_name().into()),
-            ("engine", self.engine.name().into()),
-            ("log", self.log.clone()),
-            ("maxclients", clients_max.to_string()),
-            ("maxmemory", "0".into()),
-            ("maxmemory-policy", "noeviction".into()),
-            ("pool-threads", threads(self.pool_threads)),
-            ("port", port.to_string()),
-            ("proto-max-bulk-len", Limits::default().bulk_bytes_max.to_string()),
-            ("protected-mode", yes_no(self.protected_mode)),
-            ("requirepass", self.password.clone().unwrap_or_default()),
-            ("runtime", self.runtime.name().into()),
-            ("save", String::new()),
-            ("shutdown-timeout", self.shutdown_timeout.as_secs().to_string()),
-            ("timeout", "0".into()),
-            ("worker-threads", threads(self.worker_threads)),
-        ];
-        entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }
 

@@ -2,17 +2,17 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::{self, ExitCode};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
-use tracing_subscriber::EnvFilter;
 
 use crate::bench;
 use crate::check;
 use crate::cli::{self, Action};
 use crate::config::{Config, RuntimeChoice};
+use crate::logging;
 use crate::server::{self, Stopped};
 
 /// How long what still runs on the runtime may take once the server has stopped in order: nothing
@@ -36,7 +36,7 @@ pub fn launch(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Ex
 }
 
 fn serve(config: Config) -> ExitCode {
-    start_logging(&config.log);
+    logging::start(&config.log);
     let runtime = match build_runtime(&config) {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start the runtime: {error}")),
@@ -64,15 +64,6 @@ fn build_runtime(config: &Config) -> io::Result<Runtime> {
         builder.worker_threads(threads);
     }
     builder.thread_name("pontoon-async").enable_all().build()
-}
-
-fn start_logging(directives: &str) {
-    let logging = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(directives))
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal());
-    // Another subscriber is there already when a program calls this as a library: it stays.
-    let _ = logging.try_init();
 }
 
 pub(crate) fn fail(why: &str) -> ExitCode {

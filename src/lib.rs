@@ -2,8 +2,8 @@
 //!
 //! Layers, each knowing only the one below: [`resp`] is the wire format, [`command`] what clients
 //! may ask, [`data`] Redis values over plain key-value, and `pontoon_storage` the storage. Above
-//! them, [`server`] accepts connections and stops in order, and [`cli`] and [`config`] say how it is
-//! started.
+//! them, [`server`] accepts connections and stops in order; [`cli`], [`config`] and [`settings`] say how it
+//! is started and what can change while it runs.
 //!
 //! What this is not: a library of storage. To embed a store, use the crate `pontoon-storage`.
 
@@ -17,11 +17,13 @@ pub mod glob;
 pub mod resp;
 pub mod server;
 pub mod service;
+pub mod settings;
 
 mod connection;
 mod labelled;
 mod launch;
 mod listener;
+mod logging;
 mod open_files;
 mod run;
 mod signals;

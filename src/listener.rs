@@ -9,15 +9,11 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Connections that wait to be accepted, for each address (Redis's `tcp-backlog`).
-const BACKLOG_LEN_MAX: i32 = 511;
-
 /// How long accepting rests when the system has no file or memory for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A connection that says nothing for this long is asked whether it is still there (Redis's
-/// `tcp-keepalive`).
-const KEEPALIVE: Duration = Duration::from_secs(300);
+/// Questions without an answer after which a client is taken for gone (as in Redis).
+const KEEPALIVE_PROBES: u32 = 3;
 
 /// Listening sockets, one for each address, all on one port.
 #[derive(Debug)]
@@ -28,18 +24,20 @@ pub(crate) struct Listeners {
 
 impl Listeners {
     /// Listens on `port` of each of `addresses`; port 0 becomes, for all of them, the one that the
-    /// system gives to the first. Must run inside a tokio runtime.
+    /// system gives to the first. Up to `backlog_len_max` connections wait at each to be accepted. Must
+    /// run inside a tokio runtime.
     ///
     /// # Errors
     /// The address that cannot be listened on, and why.
     pub(crate) fn bind(
         addresses: &[IpAddr],
         mut port: u16,
+        backlog_len_max: i32,
     ) -> Result<Self, (SocketAddr, io::Error)> {
         let mut listeners = Self { sockets: Vec::new(), addrs: Vec::new() };
         for address in addresses {
             let wanted = SocketAddr::new(*address, port);
-            let socket = listen(wanted).map_err(|error| (wanted, error))?;
+            let socket = listen(wanted, backlog_len_max).map_err(|error| (wanted, error))?;
             let addr = socket.local_addr().map_err(|error| (wanted, error))?;
             port = addr.port();
             listeners.sockets.push(socket);
@@ -83,17 +81,25 @@ impl Listeners {
     }
 }
 
-/// Sets on an accepted connection what servers want: no delay of small replies, and a keepalive.
+/// Sets on an accepted connection what servers want: no delay of small replies, and, unless `keepalive`
+/// is zero, that after so long a silence the system asks whether the client is still there.
 ///
 /// # Errors
 /// The system's; the connection is then usually gone.
-pub(crate) fn tune(stream: &TcpStream) -> io::Result<()> {
+pub(crate) fn tune(stream: &TcpStream, keepalive: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3);
+    if keepalive.is_zero() {
+        return Ok(());
+    }
+    let interval = (keepalive / KEEPALIVE_PROBES).max(Duration::from_secs(1));
+    let keepalive = TcpKeepalive::new()
+        .with_time(keepalive)
+        .with_interval(interval)
+        .with_retries(KEEPALIVE_PROBES);
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
-fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+fn listen(addr: SocketAddr, backlog_len_max: i32) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     if addr.is_ipv6() {
         // Else `::` would take IPv4's port as well, and `0.0.0.0` beside it would fail.
@@ -102,7 +108,7 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
-    socket.listen(BACKLOG_LEN_MAX)?;
+    socket.listen(backlog_len_max)?;
     TcpListener::from_std(socket.into())
 }
 

@@ -13,11 +13,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use crate::command::{Clients, ServerState, Session, Settings, ShutdownRequest};
+use crate::command::{Clients, ServerState, Session, ShutdownRequest};
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::data::Databases;
 use crate::listener::{self, Listeners};
+use crate::logging;
 use crate::open_files;
 use crate::service::Service;
 use crate::signals::StopSignals;
@@ -87,8 +88,6 @@ pub async fn serve(config: Config) -> Result<Stopped, ServeError> {
 }
 
 struct Server {
-    config: Config,
-    clients_max: usize,
     listeners: Listeners,
     service: Arc<Service>,
     connections: JoinSet<()>,
@@ -99,12 +98,10 @@ struct Server {
 impl Server {
     /// Listens first: a port that is taken must leave the data alone, and clients that come while
     /// the store opens wait in the backlog.
-    async fn start(config: Config) -> Result<Self, ServeError> {
-        let engine_files =
-            if config.engine == EngineKind::Rocksdb { ENGINE_OPEN_FILES_MAX } else { 0 };
-        let clients_max =
-            open_files::make_room(config.clients_max, engine_files).map_err(ServeError::System)?;
-        let listeners = Listeners::bind(&config.bind, config.port)
+    async fn start(mut config: Config) -> Result<Self, ServeError> {
+        config.clients_max = open_files::make_some_room(config.clients_max, engine_files(&config))
+            .map_err(ServeError::System)?;
+        let listeners = Listeners::bind(&config.bind, config.port, config.backlog_len_max)
             .map_err(|(addr, error)| ServeError::Listen(addr, error))?;
         let store = Store::open(store_options(&config)).await.map_err(ServeError::Open)?;
         let databases = match Databases::open(&store).await {
@@ -115,17 +112,11 @@ impl Server {
                 return Err(ServeError::Open(error));
             }
         };
-        let port = listeners.addrs().first().map_or(config.port, SocketAddr::port);
-        let state = ServerState::new(Settings {
-            port,
-            clients_max: clients_max as u64,
-            password: config.password.clone(),
-            persistent: config.engine.is_persistent(),
-            config: config.entries(port, clients_max),
-        });
+        config.port = listeners.addrs().first().map_or(config.port, SocketAddr::port);
+        let state = ServerState::with_config(config);
+        let changing = store.clone();
+        state.live.on_change(move |old, new| change(&changing, old, new));
         Ok(Self {
-            config,
-            clients_max,
             listeners,
             service: Arc::new(Service { store, databases, state }),
             connections: JoinSet::new(),
@@ -134,15 +125,16 @@ impl Server {
     }
 
     fn announcement(&self) -> String {
+        let config = self.service.state.live.current();
         let addrs: Vec<_> = self.listeners.addrs().iter().map(SocketAddr::to_string).collect();
         format!(
             "pontoon {version} listening on {addrs}, {place} (bridge {bridge}, durability \
              {durability})",
             version = env!("CARGO_PKG_VERSION"),
             addrs = addrs.join(" and "),
-            place = self.config.place(),
-            bridge = self.config.bridge.name(),
-            durability = self.config.durability_name(),
+            place = config.place(),
+            bridge = config.bridge.name(),
+            durability = config.durability_name(),
         )
     }
 
@@ -170,25 +162,31 @@ impl Server {
                 Some(ended) = self.connections.join_next() => log_panic(ended),
                 signal = signals.next() => {
                     tracing::info!(?signal, "shutting down");
-                    return self.config.shutdown_timeout;
+                    return self.patience();
                 }
                 Ok(request) = requests.wait_for(Option::is_some) => {
                     tracing::info!("shutting down: a client asked for it");
                     return match *request {
                         Some(ShutdownRequest { now: true }) => Duration::ZERO,
-                        _ => self.config.shutdown_timeout,
+                        _ => self.patience(),
                     };
                 }
             }
         }
     }
 
+    /// How long a shutdown lets running commands take.
+    fn patience(&self) -> Duration {
+        self.service.state.live.current().shutdown_timeout
+    }
+
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
         let state = &self.service.state;
         state.stats.connections_received.fetch_add(1, Relaxed);
-        let refusal = if state.clients.len() >= self.clients_max as u64 {
+        let config = state.live.current();
+        let refusal = if state.clients.len() >= config.clients_max as u64 {
             Some(TOO_MANY_CLIENTS)
-        } else if is_protected_from(&self.config, peer.ip()) {
+        } else if is_protected_from(&config, peer.ip()) {
             Some(DENIED)
         } else {
             None
@@ -198,7 +196,9 @@ impl Server {
             tracing::debug!(%peer, text, "refused");
             return turn_away(stream, text);
         }
-        let local = match listener::tune(&stream).and_then(|()| stream.local_addr()) {
+        let local = match listener::tune(&stream, config.tcp_keepalive)
+            .and_then(|()| stream.local_addr())
+        {
             Ok(local) => local,
             Err(error) => return tracing::debug!(%peer, %error, "gone"),
         };
@@ -242,6 +242,35 @@ impl Server {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Files that the engine of `config` holds open.
+fn engine_files(config: &Config) -> u32 {
+    if config.engine == EngineKind::Rocksdb { ENGINE_OPEN_FILES_MAX } else { 0 }
+}
+
+/// Makes what `CONFIG SET` changes come true, where it takes more than that others read it. What may
+/// fail comes first, so that nothing has to be undone.
+fn change(store: &Store, old: &Config, new: &Config) -> Result<(), (&'static str, String)> {
+    if new.clients_max != old.clients_max {
+        let room = open_files::make_room(new.clients_max, engine_files(new)).clients;
+        if room < new.clients_max {
+            let why = format!(
+                "The operating system is not able to handle the specified number of clients, try \
+                 with {room}"
+            );
+            return Err(("maxclients", why));
+        }
+    }
+    if new.durability != old.durability {
+        store
+            .set_durability(new.durability.durability())
+            .map_err(|error| ("durability", error.to_string()))?;
+    }
+    if new.log != old.log {
+        logging::change(&new.log).map_err(|why| ("loglevel", why))?;
+    }
+    Ok(())
 }
 
 /// Whether protected mode keeps a client out: without a password only this machine's own come in.

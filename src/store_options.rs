@@ -18,15 +18,13 @@ pub(crate) fn store_options(config: &Config) -> Options {
     let mut options = options
         .key_bytes_max(STORAGE_KEY_BYTES_MAX)
         .cache_bytes(config.cache_bytes)
+        .engine_cache_bytes(config.engine_cache_bytes)
         .open_files_max(ENGINE_OPEN_FILES_MAX)
         .durability(config.durability.durability())
         .bridge(match config.bridge {
             BridgeChoice::Pool => Bridge::Pool,
             BridgeChoice::Blocking => Bridge::Blocking,
         });
-    if let Some(bytes) = config.engine_cache_bytes {
-        options = options.engine_cache_bytes(bytes);
-    }
     if let Some(threads) = config.pool_threads {
         options = options.pool_threads(threads);
     }

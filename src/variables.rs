@@ -5,6 +5,8 @@ use std::ffi::OsString;
 
 use clap::Command;
 
+use crate::settings;
+
 /// What the variables of all settings begin with.
 const PREFIX: &str = "PONTOON_";
 
@@ -20,16 +22,33 @@ pub(crate) fn check(
     command: &Command,
     names: impl IntoIterator<Item = OsString>,
 ) -> Result<(), String> {
-    let known = variables_of(command);
-    let names = names.into_iter().map(|name| name.to_string_lossy().into_owned());
-    let unknown = names.filter(|name| name.starts_with(PREFIX) && !known.contains(name)).min();
+    let names: BTreeSet<String> =
+        names.into_iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    let mut known = variables_of(command);
+    for same in settings::variables() {
+        let set: Vec<&str> =
+            same.iter().filter(|name| names.contains(*name)).map(String::as_str).collect();
+        if let [first, second, ..] = set.as_slice() {
+            return Err(format!("the environment variables {first} and {second} are the same"));
+        }
+        known.extend(same.iter().cloned());
+    }
+    let unknown = names.into_iter().find(|name| name.starts_with(PREFIX) && !known.contains(name));
     let Some(unknown) = unknown else { return Ok(()) };
-    let closest = known.iter().min_by_key(|name| distance(name, &unknown));
-    let hint = match closest.filter(|name| distance(name, &unknown) <= TYPOS_MAX) {
+    let hint = match closest(&unknown, known.iter().map(String::as_str)) {
         Some(name) => format!("; did you mean {name}?"),
         None => "; --help shows those that do".into(),
     };
     Err(format!("the environment variable {unknown} sets nothing{hint}"))
+}
+
+/// The one of `names` that `misspelt` most looks like, if it looks like any.
+pub(crate) fn closest<'a>(
+    misspelt: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let closest = names.into_iter().min_by_key(|name| distance(name, misspelt))?;
+    (distance(closest, misspelt) <= TYPOS_MAX).then_some(closest)
 }
 
 fn variables_of(command: &Command) -> BTreeSet<String> {

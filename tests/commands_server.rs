@@ -8,36 +8,7 @@ use harness::{START_MS, Shell};
 use pontoon::command::{Settings, ShutdownRequest};
 
 fn configured() -> Shell {
-    let config = [("maxclients", "100"), ("port", "7000"), ("dir", "/data"), ("databases", "16")];
-    Shell::with_settings(Settings {
-        port: 7000,
-        clients_max: 100,
-        config: config.map(|(name, value)| (name.into(), value.into())).to_vec(),
-        ..Settings::default()
-    })
-}
-
-#[test]
-fn config() {
-    configured().script(
-        r#"
-        CONFIG GET port -> ["port" "7000"]
-        CONFIG GET PORT -> ["port" "7000"]
-        CONFIG GET nope -> []
-        CONFIG GET max* d[a-i]* port -> ["maxclients" "100" "port" "7000" "dir" "/data" "databases" "16"]
-        CONFIG GET -> (error) ERR wrong number of arguments for 'config|get' command
-        CONFIG SET port 1 -> (error) ERR CONFIG SET failed (possibly related to argument 'port') - can't set immutable config
-        CONFIG SET nope 1 -> (error) ERR Unknown option or number of arguments for CONFIG SET - 'nope'
-        CONFIG SET port -> (error) ERR wrong number of arguments for 'config|set' command
-        CONFIG SET port 1 dir -> (error) ERR wrong number of arguments for 'config|set' command
-        CONFIG REWRITE -> (error) ERR The server is running without a config file
-        CONFIG RESETSTAT -> OK
-        CONFIG NOPE -> (error) ERR unknown subcommand 'NOPE'. Try CONFIG HELP.
-        "#,
-    );
-    let mut shell = configured();
-    shell.run("HELLO 3");
-    shell.check("CONFIG GET port", "{\"port\" \"7000\"}");
+    Shell::with_settings(Settings { port: 7000, clients_max: 100, ..Settings::default() })
 }
 
 #[test]

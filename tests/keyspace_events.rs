@@ -155,8 +155,7 @@ fn nothing_of_what_is_undone_or_of_classes_that_are_off() {
     let line = format!("MSET a 1 {long} 2");
     assert_eq!(shell.events(&line), "none");
     let silent = shell.events_of(|shell| {
-        let only_expired = pontoon::data::class::EXPIRED;
-        shell.server.event_classes.store(only_expired, std::sync::atomic::Ordering::Relaxed);
+        shell.listen_for("Ex");
         shell.run("SET a 1 PX 10");
         shell.now_ms += 11;
         shell.run("SET a 1");

@@ -64,7 +64,7 @@ fn shutdown_ends_it_in_order() {
 
 #[test]
 fn a_client_that_takes_no_replies_holds_it_no_longer_than_the_deadline() {
-    let server = Server::in_memory(&["--shutdown-timeout-secs", "0"]);
+    let server = Server::in_memory(&["--shutdown-timeout", "0"]);
     let _stuck = stuck_client(&server);
     assert_eq!(server.stop(Signal::TERM).code(), Some(0));
 }
@@ -80,7 +80,7 @@ fn a_terminal_that_closes_does_not_end_it() {
 #[test]
 fn a_second_signal_ends_it_at_once() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
-        let server = Server::in_memory(&["--shutdown-timeout-secs", "100000"]);
+        let server = Server::in_memory(&["--shutdown-timeout", "100000"]);
         let _stuck = stuck_client(&server);
         server.signal(Signal::TERM);
         // The first signal has been heard once nobody listens any more.

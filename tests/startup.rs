@@ -45,17 +45,17 @@ fn one_line_says_where_it_listens_and_where_the_data_is() {
 
 #[test]
 fn only_an_engine_that_keeps_data_claims_durability() {
-    let shown = |server: &Server, appendfsync: &str, appendonly: &str, durability: &str| {
+    let shown = |server: &Server, appendonly: &str, durability: &str, announced: &str| {
         let mut client = server.connect();
         for (name, value) in
-            [("appendfsync", appendfsync), ("appendonly", appendonly), ("durability", durability)]
+            [("appendfsync", durability), ("appendonly", appendonly), ("durability", durability)]
         {
             let reply = client.call(&["CONFIG", "GET", name]);
             assert_eq!(reply, Reply::Array(vec![bulk(name), bulk(value)]));
         }
         let enabled = if appendonly == "yes" { "1" } else { "0" };
         assert_eq!(client.info("aof_enabled"), enabled);
-        let announced = format!("durability {durability})");
+        let announced = format!("durability {announced})");
         assert!(server.announcement.contains(&announced), "{}", server.announcement);
     };
     shown(&Server::in_memory(&[]), "no", "no", "none");
@@ -63,7 +63,7 @@ fn only_an_engine_that_keeps_data_claims_durability() {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().to_str().unwrap();
         let server = Server::start(&["--engine", engine, "--dir", place]);
-        shown(&server, "always", "yes", "always");
+        shown(&server, "yes", "always", "always");
     }
 }
 

@@ -39,7 +39,17 @@ const DIFFERENCES: &str = "
   decimal, never hexadecimal.
 - `DBSIZE`, as in Redis, counts keys whose time has come until a sweep or an access removes them.
 - `FLUSHALL` and `FLUSHDB` take the same, constant, time with `SYNC` and `ASYNC`.
-- `CONFIG SET` refuses: settings are made when the server starts. `CONFIG REWRITE` has no file to write.
+- `CONFIG` has the settings of [pontoon.toml](pontoon.toml), which are flags, variables and keys of the file of
+  `--config` by the same names. `CONFIG SET` changes those marked there as live, all or nothing; the others may only be
+  set to what they are. Redis's other settings are refused with the reason, and `CONFIG GET` shows nothing for
+  them: layout tuning such as `hash-max-listpack-entries`, for which there is no such layout, or replication. Of
+  `maxmemory`, `maxmemory-policy`, `save`, `appendonly` and `databases` there is one value each.
+- `appendfsync` is another name of `durability`, `shutdown-timeout-secs` of `shutdown-timeout`, and `log` of
+  `loglevel`, which takes the levels and directives of Rust's `tracing` besides Redis's. Patterns show the one name.
+- `CONFIG SET loglevel` and `durability` take effect at once, `tcp-keepalive` (at most 32,767) for connections to
+  come. A string is 512 MiB at the most, whatever `proto-max-bulk-len` says.
+- `CONFIG REWRITE` writes what `CONFIG SET` has changed since the start, into the file that it was started with; a
+  value that came from a flag or a variable stays out of it.
 - `SHUTDOWN` with `SAVE`, `NOSAVE` or `FORCE` is the same as without: what was acknowledged is saved
   already. `ABORT` finds no shutdown in progress: one cannot be called off.
 - `MOVE` costs as much as the value has elements. `COPY` and `MOVE` refuse a value of more than 1 GiB.

@@ -97,12 +97,14 @@ fn server(state: &ServerState, fields: &mut Fields) {
     if let Ok(path) = std::env::current_exe() {
         fields.add("executable", path.display());
     }
-    fields.add("config_file", "");
+    let config = state.live.current();
+    let file = config.file.as_deref().map(|path| path.display().to_string());
+    fields.add("config_file", file.unwrap_or_default());
 }
 
 fn clients(state: &ServerState, fields: &mut Fields) {
     fields.add("connected_clients", state.clients.len());
-    fields.add("maxclients", state.settings.clients_max);
+    fields.add("maxclients", state.live.clients_max());
     fields.add("blocked_clients", state.waiting.len());
     fields.add("tracking_clients", 0);
 }

@@ -17,6 +17,7 @@ mod bitfield;
 mod bitmap;
 mod client;
 mod clients;
+mod config;
 mod connection;
 mod context;
 mod copy;
@@ -35,6 +36,7 @@ mod list;
 mod list_blocking;
 mod list_middle;
 mod list_move;
+mod notify_flags;
 mod object;
 mod pubsub;
 mod random;
@@ -55,6 +57,7 @@ mod waiting;
 mod watch;
 
 pub use clients::{Client, Clients, Connected, OutputLimit, Profile};
+pub use config::secret_positions;
 pub use context::{AsyncContext, ConnectionContext, ReadContext, WALK_ELEMENTS_MAX, WriteContext};
 pub use docs::commands_markdown;
 pub use execute::{
@@ -66,6 +69,7 @@ pub use execute_write::{
     watch_prepared,
 };
 pub use fail::{Block, Fail, Nothing};
+pub use notify_flags::NotifyFlags;
 pub use pubsub::PubSub;
 pub use server_state::{
     CommandStats, REDIS_VERSION, ServerState, Settings, ShutdownRequest, Stats, Timing,

@@ -1,21 +1,19 @@
-//! The server as a whole: its databases' sizes, settings, state and end.
+//! The server as a whole: its databases' sizes, state and end. Its settings are in `config.rs`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::data::DATABASES;
-use crate::glob;
 use crate::resp::{Args, Encoder};
 
-use super::args::{at_least, database, exactly, int, is, lossy};
+use super::args::{at_least, database, exactly, int, is};
 use super::context::{ConnectionContext, ReadContext, WriteContext};
 use super::fail::Fail;
 use super::info;
-use super::introspect::help;
 use super::server_state::ShutdownRequest;
 use super::spec::{Command, Flags, Group, Run};
 
 const ANY_TIME: Flags = Flags::LOADING.or(Flags::STALE);
-const CONFIG: Flags = ANY_TIME.or(Flags::ADMIN).or(Flags::NOSCRIPT).or(Flags::DANGEROUS);
+const ADMIN: Flags = ANY_TIME.or(Flags::ADMIN).or(Flags::NOSCRIPT).or(Flags::DANGEROUS);
 const FLUSH: Flags = Flags::KEYSPACE.or(Flags::DANGEROUS);
 
 const fn row(name: &'static str, arity: i32, run: Run) -> Command {
@@ -24,21 +22,6 @@ const fn row(name: &'static str, arity: i32, run: Run) -> Command {
 
 /// The table's rows.
 pub(super) const COMMANDS: &[Command] = &[
-    row("config", -2, Run::Connection(help))
-        .docs("2.0.0", "depends on the subcommand", "A container for the server's settings")
-        .container(
-            CONFIG_SUBCOMMANDS,
-            &[
-                "GET <pattern> [<pattern> ...]",
-                "    Returns the settings whose names match.",
-                "RESETSTAT",
-                "    Sets the counters of INFO to zero.",
-                "REWRITE",
-                "    Fails: the server has no configuration file.",
-                "SET <name> <value> [<name> <value> ...]",
-                "    Fails: settings are made when the server starts.",
-            ],
-        ),
     row("dbsize", 1, Run::Read(dbsize)).flags(Flags::FAST.or(Flags::KEYSPACE)).docs(
         "1.0.0",
         "O(1)",
@@ -60,7 +43,7 @@ pub(super) const COMMANDS: &[Command] = &[
         "Returns figures about the server, by section",
     ),
     row("shutdown", -1, Run::Connection(shutdown))
-        .flags(CONFIG.or(Flags::NO_MULTI).or(Flags::ALLOW_BUSY))
+        .flags(ADMIN.or(Flags::NO_MULTI).or(Flags::ALLOW_BUSY))
         .docs("1.0.0", "O(1)", "Stops the server; everything acknowledged is saved already"),
     row("swapdb", 3, Run::Write(swapdb)).flags(FLUSH.or(Flags::FAST)).docs(
         "4.0.0",
@@ -71,34 +54,6 @@ pub(super) const COMMANDS: &[Command] = &[
         "2.6.0",
         "O(1)",
         "Returns the server's clock",
-    ),
-];
-
-const CONFIG_SUBCOMMANDS: &[Command] = &[
-    row("config|get", -3, Run::Connection(config_get)).flags(CONFIG).docs(
-        "2.0.0",
-        "O(N) with the number of settings",
-        "Returns the settings whose names match",
-    ),
-    row("config|help", 2, Run::Connection(help)).flags(ANY_TIME).docs(
-        "5.0.0",
-        "O(1)",
-        "Returns a short help",
-    ),
-    row("config|resetstat", 2, Run::Connection(config_resetstat)).flags(CONFIG).docs(
-        "2.0.0",
-        "O(1)",
-        "Sets the counters of INFO to zero",
-    ),
-    row("config|rewrite", 2, Run::Connection(config_rewrite)).flags(CONFIG).docs(
-        "2.8.0",
-        "O(1)",
-        "Fails: the server has no configuration file",
-    ),
-    row("config|set", -4, Run::Connection(config_set)).flags(CONFIG).docs(
-        "2.0.0",
-        "O(N) with the number of settings",
-        "Fails: settings are made when the server starts",
     ),
 ];
 
@@ -184,62 +139,6 @@ fn shutdown(context: &mut ConnectionContext<'_>, args: &Args, _: &mut Encoder) -
     context.server.request_shutdown(ShutdownRequest { now });
     context.session.close_after_reply = true;
     Ok(())
-}
-
-fn config_get(
-    context: &mut ConnectionContext<'_>,
-    args: &Args,
-    out: &mut Encoder,
-) -> Result<(), Fail> {
-    let ([_, _], patterns) = at_least(args)?;
-    let is_asked_for = |name: &str| {
-        patterns.iter().any(|pattern| glob::matches_ignoring_case(pattern, name.as_bytes()))
-    };
-    let config = &context.server.settings.config;
-    let found: Vec<_> = config.iter().filter(|(name, _)| is_asked_for(name)).collect();
-    out.map(found.len());
-    for (name, value) in found {
-        out.bulk(name.as_bytes());
-        out.bulk(value.as_bytes());
-    }
-    Ok(())
-}
-
-fn config_set(
-    context: &mut ConnectionContext<'_>,
-    args: &Args,
-    _: &mut Encoder,
-) -> Result<(), Fail> {
-    let ([_, _], settings) = at_least(args)?;
-    let known = |name: &[u8]| context.server.settings.config.iter().any(|(n, _)| is(name, n));
-    for setting in settings.chunks(2) {
-        let [name, _] = setting else { return Err(Fail::arity("config|set")) };
-        if !known(name) {
-            let name = lossy(name);
-            let text =
-                format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'");
-            return Err(Fail::Reply(text.into()));
-        }
-    }
-    let name = settings.first().map(|name| lossy(name)).unwrap_or_default();
-    let text = format!(
-        "ERR CONFIG SET failed (possibly related to argument '{name}') - can't set immutable config"
-    );
-    Err(Fail::Reply(text.into()))
-}
-
-fn config_resetstat(
-    context: &mut ConnectionContext<'_>,
-    _: &Args,
-    out: &mut Encoder,
-) -> Result<(), Fail> {
-    context.server.stats.reset();
-    out.ok();
-    Ok(())
-}
-
-fn config_rewrite(_: &mut ConnectionContext<'_>, _: &Args, _: &mut Encoder) -> Result<(), Fail> {
-    Err(Fail::text("ERR The server is running without a config file"))
 }
 
 fn since_1970(now: SystemTime) -> std::time::Duration {

@@ -2,14 +2,17 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
+use pontoon_storage::EngineKind;
 use tokio::sync::watch;
 
+use crate::config::{Config, DurabilityChoice};
 use crate::data::{Event, Interest};
 use crate::resp::Args;
+use crate::settings::LiveSettings;
 
 use super::clients::{Client, Clients};
 use super::pubsub::PubSub;
@@ -21,19 +24,43 @@ use super::watch::Watches;
 /// The Redis version whose behaviour the commands follow: what `HELLO` and `INFO` report.
 pub const REDIS_VERSION: &str = "7.0.15";
 
-/// How the server was started, as far as commands show or need it.
+/// How the server was started, as far as it does not change: [`LiveSettings`] has what does.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// The TCP port it listens on.
     pub port: u16,
-    /// How many clients it admits at a time.
+    /// How many clients it admitted at a time when it started; 0: as many as by default.
     pub clients_max: u64,
-    /// The password that clients must give; `None`: none.
+    /// The password that clients had to give when it started; `None`: none.
     pub password: Option<String>,
     /// Whether what is written outlives the server.
     pub persistent: bool,
-    /// Every setting by its name, in any order: what `CONFIG GET` shows.
-    pub config: Vec<(String, String)>,
+}
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Self {
+        Self {
+            port: config.port,
+            clients_max: config.clients_max as u64,
+            password: config.password.clone(),
+            persistent: config.engine.is_persistent(),
+        }
+    }
+}
+
+impl Settings {
+    /// The defaults, but for these.
+    fn into_config(self) -> Config {
+        let mut config = Config { port: self.port, password: self.password, ..Config::default() };
+        if let Ok(clients_max @ 1..) = usize::try_from(self.clients_max) {
+            config.clients_max = clients_max;
+        }
+        if !self.persistent {
+            config.engine = EngineKind::Memory;
+            config.durability = DurabilityChoice::No;
+        }
+        config
+    }
 }
 
 /// Counters of `INFO`, since the start or the last `CONFIG RESETSTAT`.
@@ -107,6 +134,8 @@ type EventListener = dyn Fn(&[Event]) + Send + Sync;
 pub struct ServerState {
     /// How it was started.
     pub settings: Settings,
+    /// What may change while it runs.
+    pub live: LiveSettings,
     /// Counters.
     pub stats: Stats,
     /// Clients connected now.
@@ -117,9 +146,6 @@ pub struct ServerState {
     pub waiting: Arc<Waiting>,
     /// Who listens to what.
     pub pubsub: Arc<PubSub>,
-    /// The classes of events that somebody may listen for: bits of [`crate::data::effects::class`]. What
-    /// happens to keys is noted, and told, for these alone.
-    pub event_classes: AtomicU32,
     /// What each command has done, by its id.
     pub command_stats: Vec<CommandStats>,
     /// 40 hexadecimal digits that differ from start to start.
@@ -137,16 +163,22 @@ pub struct ServerState {
 }
 
 impl ServerState {
-    /// The state of a server that starts now.
+    /// The state of a server that starts now, with the defaults for what `settings` does not say.
     pub fn new(settings: Settings) -> Self {
+        Self::with_config(settings.into_config())
+    }
+
+    /// The state of a server that starts now, as `config` says. Port and clients are what has come of
+    /// them.
+    pub fn with_config(config: Config) -> Self {
         Self {
-            settings,
+            settings: Settings::from(&config),
+            live: LiveSettings::new(config),
             stats: Stats::default(),
             clients: Arc::default(),
             watches: Watches::default(),
             waiting: Arc::default(),
             pubsub: Arc::default(),
-            event_classes: AtomicU32::new(0),
             command_stats: (0..ids_len()).map(|_| CommandStats::default()).collect(),
             run_id: random_hex(40),
             started: Instant::now(),
@@ -171,7 +203,7 @@ impl ServerState {
 
     /// Whether clients must authenticate.
     pub fn requires_password(&self) -> bool {
-        self.settings.password.is_some()
+        self.live.requires_password()
     }
 
     /// Begins to measure a command.
@@ -207,7 +239,7 @@ impl ServerState {
 
     /// The classes of events that somebody may listen for now.
     pub fn event_classes(&self) -> u32 {
-        self.event_classes.load(Relaxed)
+        self.live.notify().event_classes()
     }
 
     /// Tells those who listen what happened.

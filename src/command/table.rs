@@ -18,6 +18,7 @@ const FAMILIES: &[&[Command]] = &[
     super::bitfield::COMMANDS,
     super::bitmap::COMMANDS,
     super::client::COMMANDS,
+    super::config::COMMANDS,
     super::connection::COMMANDS,
     super::copy::COMMANDS,
     super::expire::COMMANDS,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::bridge::{self, LaneKind, RunningBridge, Ticker};
+use crate::bridge::{self, LaneKind, OnInterval, RunningBridge, Ticker};
 use crate::cache::RecordCache;
 use crate::dir::OpenDir;
 use crate::engine::Engine;
@@ -56,6 +56,10 @@ pub(crate) struct Core {
     pub(crate) background: Arc<Lane<ReadWork>>,
     pub(crate) snapshots: Arc<SnapshotGate>,
     pub(crate) ticker: Arc<Ticker>,
+    /// How often the ticker has unsynced writes synced. Held while that changes.
+    interval: Mutex<Option<Duration>>,
+    /// Whether what is not synced dies with the process.
+    volatile: bool,
     bridge: Arc<RunningBridge>,
     dir: Mutex<Option<OpenDir>>,
     closing: AtomicBool,
@@ -119,14 +123,9 @@ impl Core {
         let write_take = take(WRITES_PER_DRAIN_MAX);
         let write_bridge = Arc::clone(&bridge);
         let write = Lane::new(LaneKind::Write, 1, write_take, queue, write_bridge, drainer, None);
-        let interval = match durability {
-            Durability::Every(interval) => Some(interval),
-            Durability::Never if volatile => Some(VOLATILE_AGE_MAX),
-            Durability::Always | Durability::Never => None,
-        };
-        if let Some(interval) = interval {
-            let (lane, shared) = (Arc::clone(&write), Arc::clone(&shared));
-            ticker.set_interval(interval, Box::new(move || sync_unsynced(&lane, &shared)))?;
+        let interval = interval_of(durability, volatile);
+        if let Some(every) = interval {
+            ticker.set_interval(every, sync_unsynced_of(&write, &shared))?;
         }
         // A cycle that stopping the ticker breaks: nothing may fail from here on.
         let (lane, mut takes_seen) = (Arc::clone(&read), 0);
@@ -141,6 +140,8 @@ impl Core {
             background,
             snapshots,
             ticker,
+            interval: Mutex::new(interval),
+            volatile,
             bridge,
             dir: Mutex::new(dir),
             closing: AtomicBool::new(false),
@@ -153,6 +154,30 @@ impl Core {
         if let Some(dir) = &*lock(&self.dir) {
             dir.set_open();
         }
+    }
+
+    /// Changes when writes are acknowledged by default.
+    pub(crate) fn set_durability(&self, durability: Durability) -> Result<()> {
+        if self.closing.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        let mut interval = lock(&self.interval);
+        let next = interval_of(durability, self.volatile);
+        if next != *interval {
+            match next {
+                Some(every) => {
+                    let call = sync_unsynced_of(&self.write, &self.shared);
+                    self.ticker.set_interval(every, call)?;
+                }
+                None => self.ticker.clear_interval(),
+            }
+            *interval = next;
+        }
+        self.shared.always.store(durability == Durability::Always, Ordering::Release);
+        // Behind every write that was begun before: no interval may come for those any more.
+        self.shared.sync_queued.store(true, Ordering::Release);
+        let call = IntervalSync { shared: Arc::clone(&self.shared) };
+        self.write.admit_uncounted(WriteWork::Call(Box::new(call)))
     }
 
     /// Starts closing, once, on a thread of its own: that works whatever has become of the bridge,
@@ -233,6 +258,21 @@ fn open_engine(
         let why = crate::lane::call::panic_message(payload.as_ref());
         Err(Error::corrupted(format!("the engine panicked while it was opened: {why}")))
     })
+}
+
+/// How often unsynced writes are synced under `durability`, if time does it.
+fn interval_of(durability: Durability, volatile: bool) -> Option<Duration> {
+    match durability {
+        Durability::Every(interval) => Some(interval),
+        Durability::Never if volatile => Some(VOLATILE_AGE_MAX),
+        Durability::Always | Durability::Never => None,
+    }
+}
+
+/// What the ticker calls for that.
+fn sync_unsynced_of(lane: &Arc<Lane<WriteWork>>, shared: &Arc<Shared>) -> OnInterval {
+    let (lane, shared) = (Arc::clone(lane), Arc::clone(shared));
+    Box::new(move || sync_unsynced(&lane, &shared))
 }
 
 /// Queues an fsync if something needs one and none is queued.

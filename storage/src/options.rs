@@ -21,7 +21,8 @@ const VALUE_BYTES_LIMIT: usize = 2 << 30;
 const TRANSACTION_BYTES_LIMIT: usize = 2 << 30;
 
 /// When a write is acknowledged. A single write can ask for more than its store's default
-/// (see [`Store::with_durability`](crate::Store::with_durability)), never for less.
+/// (see [`Store::with_durability`](crate::Store::with_durability)), never for less; the default itself
+/// can change ([`Store::set_durability`](crate::Store::set_durability)).
 ///
 /// `docs/guarantees.md` says what each survives on each engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,6 +40,16 @@ pub enum Durability {
 impl Durability {
     /// `Every` with one second, as Redis's `everysec`.
     pub const EVERY_SECOND: Durability = Durability::Every(Duration::from_secs(1));
+
+    pub(crate) fn check(self) -> Result<()> {
+        match self {
+            Durability::Every(interval) if interval.is_zero() => {
+                let why = "Durability::Every needs an interval; use Always for none";
+                Err(Error::InvalidArgument(why.into()))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How blocking jobs get off the async thread.
@@ -327,11 +338,7 @@ impl Options {
         if self.queue.operations == 0 || self.queue.bytes == 0 {
             return invalid("a queue that holds nothing would refuse every operation");
         }
-        if let Durability::Every(interval) = self.durability
-            && interval.is_zero()
-        {
-            return invalid("Durability::Every needs an interval; use Always for none");
-        }
+        self.durability.check()?;
         if self.dir.is_none() && !matches!(self.engine, EngineChoice::Kind(EngineKind::Memory)) {
             return invalid("this engine needs a directory: use Options::new");
         }

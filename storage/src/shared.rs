@@ -15,7 +15,8 @@ pub(crate) struct Shared {
     pub(crate) id: u64,
     pub(crate) names: Arc<KeyspaceNames>,
     pub(crate) sizes: SizeLimits,
-    pub(crate) durability: Durability,
+    /// Whether a write is acknowledged after an fsync by default. May change.
+    pub(crate) always: AtomicBool,
     /// Why writes are refused, once a commit has failed.
     pub(crate) latch: OnceLock<Cause>,
     /// Whether something has been applied since the last fsync.
@@ -40,7 +41,7 @@ impl Shared {
             id,
             names,
             sizes,
-            durability,
+            always: AtomicBool::new(durability == Durability::Always),
             latch: OnceLock::new(),
             unsynced: AtomicBool::new(false),
             sync_queued: AtomicBool::new(false),

@@ -133,6 +133,19 @@ impl Store {
         self.with(|call| call.sync = durability == Durability::Always)
     }
 
+    /// Changes when writes are acknowledged by default, for every handle of this store and from the next
+    /// write on. What was acknowledged less durably before is synced soon.
+    ///
+    /// RocksDB's log is read after a crash as the durability says with which it is opened then.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for an interval of zero, [`Error::Closed`], and [`Error::Bridge`] when
+    /// no thread can be started; nothing has changed then.
+    pub fn set_durability(&self, durability: Durability) -> Result<()> {
+        durability.check()?;
+        self.core().set_durability(durability)
+    }
+
     /// This store, with another answer to a full queue.
     #[must_use = "only calls through the returned handle are answered so"]
     pub fn with_on_full(&self, on_full: OnFull) -> Store {

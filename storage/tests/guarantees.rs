@@ -435,6 +435,49 @@ fn the_interval_syncs_by_itself_and_its_failure_refuses_writes() {
 }
 
 #[test]
+fn the_default_durability_can_change_while_the_store_is_open() {
+    with_control(|options, control| async move {
+        let store = Store::open(options).await.unwrap();
+        let other = store.clone();
+        let ks = store.keyspace("a").unwrap();
+        let counts =
+            || [&control.applies, &control.synced_applies, &control.syncs].map(|n| n.load(SeqCst));
+        // Answered behind whatever waits in the write lane.
+        let all_done = async || store.update(|_| Ok::<_, Error>(())).await.unwrap();
+        other.put(&ks, "k", "1").await.unwrap();
+        assert_eq!(counts(), [1, 1, 0]);
+        store.set_durability(Durability::Never).unwrap();
+        all_done().await;
+        other.put(&ks, "k", "2").await.unwrap();
+        assert_eq!(counts(), [2, 1, 0]);
+        store.set_durability(Durability::Always).unwrap();
+        all_done().await;
+        assert_eq!(counts(), [2, 1, 1], "what was acknowledged before is not synced by any write");
+        other.put(&ks, "k", "3").await.unwrap();
+        assert_eq!(counts(), [3, 2, 1]);
+
+        let (synced, syncs) = mpsc::sync_channel(1);
+        *control.on_call.lock().unwrap() = Some(Box::new(move |what| {
+            if what == "sync" {
+                let _ = synced.try_send(());
+            }
+        }));
+        // The hour of the first is not waited for.
+        store.set_durability(Durability::Every(Duration::from_secs(3600))).unwrap();
+        store.set_durability(Durability::Every(Duration::from_millis(1))).unwrap();
+        all_done().await;
+        other.put(&ks, "k", "4").await.unwrap();
+        syncs.recv().unwrap();
+        assert_eq!(control.synced_applies.load(SeqCst), 2);
+
+        let refused = store.set_durability(Durability::Every(Duration::ZERO));
+        assert!(matches!(refused, Err(Error::InvalidArgument(_))), "{refused:?}");
+        store.close().await.unwrap();
+        assert!(matches!(other.set_durability(Durability::Always), Err(Error::Closed)));
+    });
+}
+
+#[test]
 fn close_finishes_what_was_accepted_and_refuses_the_rest() {
     with_control(|options, control| async move {
         let store = Store::open(options.durability(Durability::Never)).await.unwrap();

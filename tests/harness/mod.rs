@@ -5,7 +5,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::cell::RefCell;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -124,11 +123,16 @@ impl Shell {
         })
     }
 
+    /// Sets which classes of events there are, by Redis's letters.
+    pub fn listen_for(&self, classes: &str) {
+        self.server.live.set(&[("notify-keyspace-events", classes)]).unwrap();
+    }
+
     /// What they hear of everything that `act` does.
     pub fn events_of(&mut self, act: impl FnOnce(&mut Self)) -> String {
-        self.server.event_classes.store(u32::MAX, Relaxed);
+        self.listen_for("KEAmn");
         act(self);
-        self.server.event_classes.store(0, Relaxed);
+        self.listen_for("");
         let told = std::mem::take(&mut *self.told.lock().unwrap());
         let texts: Vec<_> = told
             .iter()

@@ -47,7 +47,7 @@ pub(super) fn run(args: &Server) -> Result<ExitCode, String> {
     }
     args.output.check()?;
     let connections_max = args.connections.iter().copied().max().unwrap_or(1) as usize;
-    let room = open_files::make_room(connections_max, 0)?;
+    let room = open_files::make_some_room(connections_max, 0)?;
     if room < connections_max {
         return Err(format!(
             "the limit of open files has room for {room} connections: raise it (ulimit -n) or lower \

@@ -17,7 +17,7 @@ mod blocking;
 mod pool;
 mod ticker;
 
-pub(crate) use ticker::{Deadline, Ticker};
+pub(crate) use ticker::{Deadline, OnInterval, Ticker};
 
 /// Work that may block. Dropped unrun when it cannot be run any more.
 pub(crate) type Job = Box<dyn FnOnce() + Send + 'static>;

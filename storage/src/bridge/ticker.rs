@@ -87,6 +87,8 @@ struct State {
     /// Removed when their call ends, so there are never more than there are calls.
     deadlines: BTreeMap<(Instant, u64), Arc<Deadline>>,
     interval: Option<Interval>,
+    /// Counts the changes of `interval`, which is not there while it is called.
+    intervals_set: u64,
     watch: Option<OnWatch>,
     /// When the watch looks next, while it is on.
     next_look: Option<Instant>,
@@ -104,12 +106,23 @@ impl Ticker {
         Self { shared: Arc::default() }
     }
 
-    /// Calls `call` once `every` so long, on the ticker's thread, which it must not hold up.
+    /// Calls `call` once `every` so long, on the ticker's thread, which it must not hold up; no longer
+    /// what was set before.
     pub(crate) fn set_interval(&self, every: Duration, call: OnInterval) -> Result<()> {
         let mut state = lock(&self.shared.state);
+        self.ensure_running(&mut state)?;
         let every = every.min(FAR);
         state.interval = Some(Interval { every, next: Instant::now() + every, call });
-        self.ensure_running(&mut state)
+        state.intervals_set += 1;
+        self.shared.changed.notify_all();
+        Ok(())
+    }
+
+    /// Calls no longer what [`set_interval`](Ticker::set_interval) set, but for a call that runs.
+    pub(crate) fn clear_interval(&self) {
+        let mut state = lock(&self.shared.state);
+        state.interval = None;
+        state.intervals_set += 1;
     }
 
     /// Sets what [`watch`](Ticker::watch) makes the ticker call, about once a millisecond.
@@ -216,11 +229,12 @@ impl Shared {
                 continue;
             }
             if let Some(mut interval) = state.interval.take_if(|interval| interval.next <= now) {
+                let intervals_set = state.intervals_set;
                 drop(state);
                 quietly(|| (interval.call)());
                 interval.next = Instant::now() + interval.every;
                 state = lock(&self.state);
-                if !state.stopped {
+                if !state.stopped && state.intervals_set == intervals_set {
                     state.interval = Some(interval);
                 }
                 continue;

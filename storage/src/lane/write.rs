@@ -12,7 +12,6 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::keyspace::KeyspaceId;
 use crate::metrics::LaneMetrics;
-use crate::options::Durability;
 use crate::shared::Shared;
 use crate::sync::Instant;
 use crate::transaction::{AfterCommit, Transaction};
@@ -145,7 +144,7 @@ impl Drainer<WriteWork> for WriteDrainer {
 
 impl WriteDrainer {
     fn always(&self) -> bool {
-        self.shared.durability == Durability::Always
+        self.shared.always.load(Ordering::Acquire)
     }
 
     fn commit(&self, engine: &dyn Engine, tx: &Transaction, sync: bool) -> Result<()> {

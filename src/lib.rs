@@ -19,6 +19,7 @@ pub mod server;
 pub mod service;
 
 mod connection;
+mod idle;
 mod labelled;
 mod launch;
 mod listener;

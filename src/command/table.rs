@@ -38,6 +38,9 @@ use super::spec::{Command, Flags, Run};
 use super::{
     client, connection, copy, expire, introspect, key, list, list_blocking, list_middle, list_move,
     object, scan, server, sort, string, transaction,
+use super::{
+    client, connection, expire, introspect, key, monitor, scan, server, string, subscribe,
+    transaction,
 };
 
 /// The rows of each family.
@@ -53,10 +56,12 @@ const FAMILIES: &[&[Command]] = &[
     list_middle::COMMANDS,
     list_move::COMMANDS,
     object::COMMANDS,
+    monitor::COMMANDS,
     scan::COMMANDS,
     server::COMMANDS,
     sort::COMMANDS,
     string::COMMANDS,
+    subscribe::COMMANDS,
     transaction::COMMANDS,
 ];
 
@@ -117,7 +122,8 @@ pub fn find(args: &Args) -> Result<&'static Command, Fail> {
 }
 
 /// The row for a request that the session may make: known, with a fitting number of arguments,
-/// and allowed before authentication if that is where the session is.
+/// and allowed where the session is: before authentication, while it has subscribed to something, while it
+/// is shown what others do.
 ///
 /// # Errors
 /// The error reply otherwise.
@@ -133,6 +139,19 @@ pub fn admit(
     let authenticated = session.authenticated || !server.requires_password();
     if !authenticated && !command.flags.contains(Flags::NO_AUTH) {
         return Err(Fail::text("NOAUTH Authentication required."));
+    }
+    if session.is_subscriber() && !command.flags.contains(Flags::WHILE_SUBSCRIBED) {
+        return Err(Fail::Reply(
+            format!(
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+                 RESET are allowed in this context",
+                command.name
+            )
+            .into(),
+        ));
+    }
+    if session.is_monitor && (command.reads_keyspace() || command.has_effects()) {
+        return Err(Fail::text("ERR Replica can't interact with the keyspace"));
     }
     Ok(command)
 }

@@ -1,38 +1,38 @@
-//! One client: read, decode, run, reply.
+//! One client: read, decode, run, reply. `connection/` has how replies and messages leave, and how the
+//! connection waits.
+
+mod output;
+mod wait;
 
 use std::cell::RefCell;
 use std::future::Future;
-use std::io::{self, IoSlice};
+use std::io;
 use std::mem;
-use std::pin::{Pin, pin};
+use std::os::fd::AsRawFd;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use tokio::io::{AsyncWriteExt, Interest};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::consume_budget;
 
 use crate::command::{
-    Answer, AsyncContext, AsyncFn, Blocked, Command, Fail, Flags, QUEUED_BYTES_MAX, ReplyMode, Run,
-    Session, admit, refuse, run_connection, unwatch,
+    Command, Fail, Flags, QUEUED_BYTES_MAX, QueuedTransaction, ReplyMode, Run, Session, admit,
+    argument_bytes, refuse, run_connection, unwatch,
 };
-use crate::resp::{Args, Decoder, Encoder, Limits};
+use crate::resp::{Args, Decoder, Encoder};
 use crate::run::{PendingRun, execute_exec};
 use crate::service::Service;
+
+use output::REPLY_BYTES_HELD_MAX;
 
 /// Bytes taken from the socket at a time, unless a large argument is on its way.
 const READ_BYTES: usize = 64 << 10;
 
-/// Replies held back for one flush; more are sent at once.
-const REPLY_BYTES_HELD_MAX: usize = 1 << 20;
-
 /// Requests taken in while the client takes no replies, in bytes; then it has to read first.
 const UNREAD_REPLIES_INPUT_BYTES_MAX: usize = 64 << 20;
-
-/// Chunks in one vectored write, well below the system's limit (1024 on Linux).
-const WRITE_CHUNKS_MAX: usize = 64;
 
 thread_local! {
     /// Where a read goes first. It is the thread's, so that a connection holds no more memory than
@@ -50,15 +50,29 @@ pub(crate) struct Connection {
     /// Received and not yet decoded. Without memory between requests.
     input: BytesMut,
     pending: PendingRun,
+    /// What the commands answer.
     replies: Encoder,
+    /// What is to be sent while a command runs whose reply the client does not want: `replies` are thrown
+    /// away then.
+    held: Option<Box<Encoder>>,
     /// Whether the client will send no more.
     is_half_closed: bool,
 }
 
+/// What a connection has waited for.
+#[derive(Debug)]
+enum Event {
+    /// Others want something of it.
+    Attention,
+    /// The client has sent so many bytes; 0: it will send no more.
+    Received(usize),
+}
+
 impl Connection {
     pub(crate) fn new(stream: TcpStream, service: Arc<Service>, session: Session) -> Self {
-        let mut decoder = Decoder::new(Limits::default());
+        let mut decoder = Decoder::new(service.state.request_limits());
         decoder.set_authenticated(session.authenticated);
+        session.client.profile().fd = stream.as_raw_fd();
         Self {
             stream,
             service,
@@ -67,6 +81,7 @@ impl Connection {
             pending: PendingRun::default(),
             is_half_closed: false,
             replies: Encoder::new(session.protocol),
+            held: None,
             session,
         }
     }
@@ -86,84 +101,62 @@ impl Connection {
     async fn serve_requests(&mut self, draining: impl Future<Output = ()>) -> io::Result<()> {
         let mut draining = pin!(draining);
         while !self.session.close_after_reply && !self.is_half_closed {
-            let client = Arc::clone(&self.session.client);
-            let received = tokio::select! {
+            let event = tokio::select! {
                 biased;
                 () = &mut draining => return Ok(()),
-                () = client.attention() => {
-                    self.deliver_messages().await?;
-                    continue;
-                }
-                received = self.receive() => received?,
+                event = self.next_event(true) => event?,
             };
-            if received == 0 {
-                return Ok(());
+            match event {
+                Event::Attention => self.deliver_messages().await?,
+                Event::Received(0) => return Ok(()),
+                Event::Received(received) => {
+                    self.count_received(received);
+                    self.answer().await?;
+                }
             }
-            self.count_received(received);
-            self.answer().await?;
         }
         self.stream.shutdown().await
     }
 
+    /// Waits until others want something, or, if it `takes_more`, the client has sent something, which is
+    /// then taken. Dropping the future loses nothing.
+    async fn next_event(&mut self, takes_more: bool) -> io::Result<Event> {
+        let Self { stream, session, input, decoder, .. } = self;
+        // In any order: neither a client that never stops sending nor others that do keep the other waiting.
+        tokio::select! {
+            () = session.client.attention() => Ok(Event::Attention),
+            received = receive(stream, input, decoder), if takes_more => {
+                received.map(Event::Received)
+            }
+        }
+    }
+
     fn count_received(&mut self, received: usize) {
         self.service.state.stats.net_input_bytes.fetch_add(received as u64, Relaxed);
-        self.session.last_interaction = Instant::now();
-    }
-
-    /// Sends what others have sent to the client.
-    async fn deliver_messages(&mut self) -> io::Result<()> {
-        if self.session.client.is_killed() {
-            return Err(killed());
-        }
-        for message in self.session.client.take_messages() {
-            self.replies.encoded(message);
-            if self.replies.len_bytes() >= REPLY_BYTES_HELD_MAX {
-                self.flush().await?;
-            }
-        }
-        self.flush().await
-    }
-
-    /// Waits until the client has sent something, and takes it. 0: it will send no more. Dropping
-    /// the future loses nothing.
-    async fn receive(&mut self) -> io::Result<usize> {
-        loop {
-            self.stream.readable().await?;
-            match self.try_receive() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                outcome => return outcome,
-            }
-        }
-    }
-
-    fn try_receive(&mut self) -> io::Result<usize> {
-        let missing = self.decoder.missing_bytes(self.input.len());
-        if missing >= READ_BYTES {
-            // As much again as is there already: growing stays cheap, and the client has to send
-            // before it makes us allocate.
-            self.input.reserve(missing.min(self.input.len().max(READ_BYTES)));
-            return self.stream.try_read_buf(&mut self.input);
-        }
-        SCRATCH.with_borrow_mut(|scratch| {
-            let received = self.stream.try_read(scratch)?;
-            self.input.extend_from_slice(scratch.get(..received).unwrap_or_default());
-            Ok(received)
-        })
     }
 
     /// Answers every complete request of the input, with one flush at the end.
     async fn answer(&mut self) -> io::Result<()> {
+        self.session.client.set_busy(true);
+        self.session.buffers.input = self.input.len();
+        self.session.buffers.input_free = self.input.capacity() - self.input.len();
+        self.decoder.set_limits(self.service.state.request_limits());
         while !self.session.close_after_reply {
             // What answers at once waits for nothing: a client that never stops sending such
             // requests must let others run.
             consume_budget().await;
+            if self.session.client.is_killed() {
+                return Err(killed());
+            }
             match self.decoder.decode(&mut self.input) {
                 Ok(Some(args)) => self.take(args).await?,
                 Ok(None) => break,
                 Err(error) => {
                     self.execute().await?;
                     tracing::debug!(%error, "closing");
-                    self.replies.error(&format!("ERR {error}"));
+                    if self.session.reply_mode == ReplyMode::On {
+                        self.replies.error(&format!("ERR {error}"));
+                    }
                     self.session.close_after_reply = true;
                 }
             }
@@ -175,11 +168,23 @@ impl Connection {
         if self.input.is_empty() {
             self.input = BytesMut::new();
         }
-        self.session.publish();
+        self.publish();
+        self.session.client.set_busy(false);
         self.flush().await
     }
 
-    /// Lets a request join the run, or ends the run before it and answers it at once.
+    /// Shows others what has changed, before the client waits for something.
+    fn publish(&mut self) {
+        let buffers = &mut self.session.buffers;
+        buffers.input = self.input.len();
+        buffers.input_free = self.input.capacity() - self.input.len();
+        buffers.arguments = 0;
+        buffers.replies = 0;
+        buffers.replies_peak = buffers.replies_peak.max(self.replies.len_bytes());
+        self.session.publish();
+    }
+
+    /// Answers a request, in its turn, or throws the answer away if that is what the client wants.
     async fn take(&mut self, args: Args) -> io::Result<()> {
         if is_http(&args) {
             tracing::warn!(
@@ -191,6 +196,14 @@ impl Connection {
             self.session.close_after_reply = true;
             return Ok(());
         }
+        match self.session.reply_mode {
+            ReplyMode::On => self.take_answered(args).await,
+            _ => Box::pin(self.take_unanswered(args)).await,
+        }
+    }
+
+    /// Lets a request join the run, or ends the run before it and answers it at once.
+    async fn take_answered(&mut self, args: Args) -> io::Result<()> {
         match admit(&self.session, &self.service.state, &args) {
             Err(fail) => {
                 self.execute().await?;
@@ -200,30 +213,28 @@ impl Connection {
                 refuse(&fail, &self.service.state, &mut self.replies);
                 Ok(())
             }
-            Ok(command) if self.session.reply_mode == ReplyMode::On => {
+            Ok(command) => {
+                if self.service.state.pause.may_be_on() {
+                    Box::pin(self.wait_while_paused(command)).await?;
+                }
                 self.run(command, args).await
             }
-            Ok(command) => self.run_unanswered(command, args).await,
         }
     }
 
     /// Runs a command of a client that does not want its reply.
-    async fn run_unanswered(&mut self, command: &'static Command, args: Args) -> io::Result<()> {
+    async fn take_unanswered(&mut self, args: Args) -> io::Result<()> {
         self.execute().await?;
         if self.session.reply_mode == ReplyMode::SkipNext {
             self.session.reply_mode = ReplyMode::Skip;
         }
-        if command.is_blocking() || command.is_async() {
-            // What was answered before must not wait for it.
-            self.flush().await?;
-        }
-        let mark = self.replies.mark();
-        let held = mem::replace(&mut self.replies, Encoder::new(self.session.protocol));
-        self.run(command, args).await?;
+        let to_send = mem::replace(&mut self.replies, Encoder::new(self.session.protocol));
+        self.held = Some(to_send.into());
+        self.take_answered(args).await?;
         self.execute().await?;
-        let reply = mem::replace(&mut self.replies, held);
+        let to_send = self.held.take().map(|held| *held).unwrap_or_default();
+        let reply = mem::replace(&mut self.replies, to_send);
         self.replies.set_protocol(self.session.protocol);
-        debug_assert_eq!(self.replies.mark(), mark);
         match self.session.reply_mode {
             // It has just asked for replies.
             ReplyMode::On => self.replies.append(reply),
@@ -241,16 +252,11 @@ impl Connection {
         match command.run {
             Run::Connection(_) => {
                 self.execute().await?;
-                self.session.last_command = command.name;
-                let state = &self.service.state;
-                run_connection(command, &mut self.session, state, &args, &mut self.replies);
-                self.decoder.set_authenticated(self.session.authenticated);
+                self.run_here(command, &args);
                 if mem::take(&mut self.session.wants_exec)
                     && let Some(queued) = self.session.transaction.take()
                 {
-                    let exec =
-                        execute_exec(&self.service, &mut self.session, *queued, &mut self.replies);
-                    Box::pin(exec).await;
+                    Box::pin(self.run_transaction(command, &args, *queued)).await;
                 }
                 Ok(())
             }
@@ -276,6 +282,59 @@ impl Connection {
                 Ok(())
             }
         }
+    }
+
+    /// Runs a command of the connection's own.
+    fn run_here(&mut self, command: &'static Command, args: &Args) {
+        self.session.last_command = command.name;
+        self.session.buffers.arguments = argument_bytes(args);
+        self.session.buffers.replies = self.replies.capacity();
+        let state = &self.service.state;
+        if self.held.is_none() && !self.session.is_listening() {
+            run_connection(command, &mut self.session, state, args, &mut self.replies);
+        } else {
+            self.run_between_messages(command, args);
+        }
+        self.decoder.set_authenticated(self.session.authenticated);
+    }
+
+    /// Runs a command of the connection's own where messages may have come: those that have go first, so
+    /// that there are none behind a reply that says that they are over, and none before one that says that
+    /// they begin.
+    fn run_between_messages(&mut self, command: &'static Command, args: &Args) {
+        self.put_messages(usize::MAX);
+        let (was_monitor, listened_to) =
+            (self.session.is_monitor, self.session.subscriptions_len());
+        let mut reply = Encoder::new(self.session.protocol);
+        let state = &self.service.state;
+        let is_ok = run_connection(command, &mut self.session, state, args, &mut reply);
+        let begins_to_listen = self.session.subscriptions_len() > listened_to;
+        if listened_to > 0 && !begins_to_listen || was_monitor && !self.session.is_monitor {
+            self.put_messages(usize::MAX);
+        }
+        let is_wanted = is_ok && command.flags.contains(Flags::CONFIRMS);
+        let place = if is_wanted { self.outgoing() } else { &mut self.replies };
+        place.append(reply);
+        self.replies.set_protocol(self.session.protocol);
+    }
+
+    /// Runs what is queued: `EXEC`.
+    async fn run_transaction(
+        &mut self,
+        command: &'static Command,
+        args: &Args,
+        queued: QueuedTransaction,
+    ) {
+        let mut reply = Encoder::new(self.session.protocol);
+        execute_exec(&self.service, &mut self.session, queued, &mut reply).await;
+        for message in self.session.client.take_marked_messages() {
+            self.outgoing().encoded(message);
+        }
+        self.replies.append(reply);
+        self.replies.set_protocol(self.session.protocol);
+        self.decoder.set_authenticated(self.session.authenticated);
+        let Session { client, db, .. } = &self.session;
+        self.service.state.tell_monitors(command, args, client, *db);
     }
 
     fn refuse(&mut self, text: &'static str) {
@@ -320,177 +379,46 @@ impl Connection {
         }
         Ok(())
     }
-
-    /// Waits, with everything sent that was answered so far, for what a blocking command found nothing of.
-    async fn wait_for_key(&mut self, mut blocked: Blocked) -> io::Result<()> {
-        self.session.publish();
-        self.flush().await?;
-        let Blocked { waiter, answer, .. } = &mut blocked;
-        let mut deadline = pin!(sleep_for(waiter.block.timeout));
-        let answer = loop {
-            tokio::select! {
-                biased;
-                answer = &mut *answer => break answer.ok(),
-                () = &mut deadline, if !waiter.is_ended() => {
-                    // Else somebody has begun to serve it: what was taken for it must reach it.
-                    if waiter.cancel() {
-                        break Some(Answer::Unblocked { with_error: false });
-                    }
-                }
-                outcome = self.receive_or_attend() => outcome?,
-            }
-        };
-        match answer {
-            Some(answer) => answer.encode(&mut self.replies),
-            // The server stops, or whoever was to serve it has broken off.
-            None => self.session.close_after_reply = true,
-        }
-        Ok(())
-    }
-
-    /// Runs a command that takes its time, for as long as the client is there.
-    async fn run_async(
-        &mut self,
-        command: &'static Command,
-        run: AsyncFn,
-        args: Args,
-    ) -> io::Result<()> {
-        self.session.publish();
-        self.flush().await?;
-        let state = &self.service.state;
-        let (timing, shown) = (state.begin_command(), args.clone());
-        let context = AsyncContext {
-            service: Arc::clone(&self.service),
-            client: Arc::clone(&self.session.client),
-            protocol: self.session.protocol,
-            db: self.session.db,
-        };
-        let mut running: Pin<Box<_>> = run(context, args);
-        let outcome = loop {
-            tokio::select! {
-                biased;
-                outcome = &mut running => break outcome,
-                received = self.receive_or_attend() => received?,
-            }
-        };
-        let state = &self.service.state;
-        state.end_command(timing, command, &shown, &self.session.client, outcome.is_err());
-        state.stats.commands_processed.fetch_add(1, Relaxed);
-        match outcome {
-            Ok(reply) => self.replies.append(reply),
-            Err(fail) => refuse(&fail, state, &mut self.replies),
-        }
-        Ok(())
-    }
-
-    /// While the client waits: takes what it sends, as far as that is bounded, and what others send to it.
-    /// An error means that it is gone.
-    async fn receive_or_attend(&mut self) -> io::Result<()> {
-        let client = Arc::clone(&self.session.client);
-        // Once there is too much only its end is of interest, which shows as an error when writing.
-        let takes_more = self.input.len() < UNREAD_REPLIES_INPUT_BYTES_MAX;
-        tokio::select! {
-            () = client.attention() => self.deliver_messages().await,
-            received = self.receive(), if takes_more => match received? {
-                0 => Err(io::ErrorKind::UnexpectedEof.into()),
-                received => {
-                    self.count_received(received);
-                    Ok(())
-                }
-            },
-        }
-    }
-
-    /// Sends the replies. While the client takes none, what it sends is taken in: many a client
-    /// sends a whole pipeline before it reads.
-    async fn flush(&mut self) -> io::Result<()> {
-        if self.replies.is_empty() {
-            return Ok(());
-        }
-        let output_bytes = self.replies.len_bytes();
-        self.service.state.stats.net_output_bytes.fetch_add(output_bytes as u64, Relaxed);
-        let mut written = 0;
-        if let Some(bytes) = self.replies.as_slice() {
-            // Nearly always all of it goes at once, and a plain write is the cheapest.
-            written = match self.stream.try_write(bytes) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-                Err(error) => return Err(error),
-            };
-        }
-        let replies = mem::replace(&mut self.replies, Encoder::new(self.session.protocol));
-        if written == output_bytes {
-            return Ok(());
-        }
-        let chunks = replies.into_chunks();
-        let mut slices: Vec<_> =
-            chunks.as_slice().iter().map(|chunk| IoSlice::new(chunk)).collect();
-        let mut rest = slices.as_mut_slice();
-        IoSlice::advance_slices(&mut rest, written);
-        let (mut sends_more, mut is_reminded) = (true, false);
-        while !rest.is_empty() {
-            let window = rest.get(..WRITE_CHUNKS_MAX).unwrap_or(rest);
-            match self.stream.try_write_vectored(window) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => IoSlice::advance_slices(&mut rest, written),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    sends_more &= self.input.len() < UNREAD_REPLIES_INPUT_BYTES_MAX;
-                    let interest = if sends_more {
-                        Interest::READABLE | Interest::WRITABLE
-                    } else {
-                        Interest::WRITABLE
-                    };
-                    let client = &self.session.client;
-                    let ready = tokio::select! {
-                        ready = self.stream.ready(interest) => ready?,
-                        () = client.attention() => {
-                            if client.is_killed() {
-                                return Err(killed());
-                            }
-                            // It was for messages, which come once these replies have left.
-                            is_reminded = true;
-                            continue;
-                        }
-                    };
-                    if ready.is_readable() {
-                        sends_more = self.receive_beside()?;
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        if is_reminded {
-            self.session.client.remind();
-        }
-        Ok(())
-    }
-
-    /// Takes what the client has sent; whether it may send more.
-    fn receive_beside(&mut self) -> io::Result<bool> {
-        match self.try_receive() {
-            Ok(received) => {
-                self.service.state.stats.net_input_bytes.fetch_add(received as u64, Relaxed);
-                Ok(received > 0)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
-            Err(error) => Err(error),
-        }
-    }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        unwatch(&self.service.state, &self.session.client);
+        let (state, client) = (&self.service.state, &self.session.client);
+        unwatch(state, client);
+        if let Some(subscriptions) = &self.session.subscriptions {
+            state.pubsub.leave(client, subscriptions);
+        }
+        if self.session.is_monitor {
+            state.monitors.remove(client);
+        }
     }
 }
 
-/// Ends after `time`, or never.
-async fn sleep_for(time: Option<Duration>) {
-    match time {
-        Some(time) => tokio::time::sleep(time).await,
-        None => std::future::pending().await,
+/// Waits until the client has sent something, and takes it. 0: it will send no more. Dropping the future
+/// loses nothing.
+async fn receive(stream: &TcpStream, input: &mut BytesMut, decoder: &Decoder) -> io::Result<usize> {
+    loop {
+        stream.readable().await?;
+        match try_receive(stream, input, decoder) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            outcome => return outcome,
+        }
     }
+}
+
+fn try_receive(stream: &TcpStream, input: &mut BytesMut, decoder: &Decoder) -> io::Result<usize> {
+    let missing = decoder.missing_bytes(input.len());
+    if missing >= READ_BYTES {
+        // As much again as is there already: growing stays cheap, and the client has to send
+        // before it makes us allocate.
+        input.reserve(missing.min(input.len().max(READ_BYTES)));
+        return stream.try_read_buf(input);
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        let received = stream.try_read(scratch)?;
+        input.extend_from_slice(scratch.get(..received).unwrap_or_default());
+        Ok(received)
+    })
 }
 
 fn killed() -> io::Error {

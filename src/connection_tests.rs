@@ -5,8 +5,9 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::command::{Command, Run, ServerState, Settings, lookup};
+use crate::command::{Client, ServerState, Settings, lookup};
 use crate::data::Databases;
+use crate::resp::Limits;
 
 /// A connection, and the client's end of it.
 async fn connection() -> (Connection, TcpStream) {
@@ -28,8 +29,8 @@ async fn exchange(connection: &mut Connection, client: &mut TcpStream, replies: 
     loop {
         tokio::select! {
             biased;
-            len = connection.receive() => {
-                assert_ne!(len.unwrap(), 0);
+            event = connection.next_event(true) => {
+                assert!(matches!(event.unwrap(), Event::Received(1..)));
                 connection.answer().await.unwrap();
             }
             len = &mut reading => {
@@ -111,11 +112,23 @@ async fn a_command_that_panics_leaves_one_reply_for_each_request() {
 async fn what_is_buffered_is_bounded_by_what_was_sent() {
     let (mut connection, mut client) = connection().await;
     client.write_all(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870912\r\nabc").await.unwrap();
-    connection.receive().await.unwrap();
+    connection.next_event(true).await.unwrap();
     connection.answer().await.unwrap();
     client.write_all(b"def").await.unwrap();
-    connection.receive().await.unwrap();
+    connection.next_event(true).await.unwrap();
     assert!(connection.input.capacity() <= 2 * READ_BYTES, "{}", connection.input.capacity());
+}
+
+/// What the future of a connection may measure: with what else there is of an idle one, below 4 KiB.
+const SERVE_BYTES_MAX: usize = 1536;
+
+#[tokio::test]
+async fn an_idle_connection_is_small() {
+    let (connection, _client) = connection().await;
+    let serving = connection.serve(std::future::pending());
+    let (future, client) = (size_of_val(&serving), size_of::<Client>());
+    assert!(future <= SERVE_BYTES_MAX, "the future has {future} bytes");
+    assert!(future + client <= 2 << 10, "{future} and {client} bytes");
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ pub mod service;
 pub mod settings;
 
 mod connection;
+mod idle;
 mod labelled;
 mod launch;
 mod listener;

@@ -70,14 +70,25 @@ impl PendingRun {
         session: &Session,
         replies: &mut Encoder,
     ) -> Option<Blocked> {
-        if mem::take(&mut self.walks) {
-            self.execute_walk(service, session, replies).await;
-            return None;
-        }
-        if self.execute_cached(service, session, replies) {
+        if !self.walks && self.execute_cached(service, session, replies) {
             // A hit waits for nothing; without this, a client whose reads all hit would never let
             // others run.
             consume_budget().await;
+            return None;
+        }
+        // Boxed, so that a connection that waits for its client has no room for it.
+        Box::pin(self.execute_stored(service, session, replies)).await
+    }
+
+    /// The same, without the cache.
+    async fn execute_stored(
+        &mut self,
+        service: &Arc<Service>,
+        session: &Session,
+        replies: &mut Encoder,
+    ) -> Option<Blocked> {
+        if mem::take(&mut self.walks) {
+            self.execute_walk(service, session, replies).await;
             return None;
         }
         let requests = mem::take(&mut self.requests);

@@ -17,6 +17,7 @@ use crate::command::{Clients, ServerState, Session, ShutdownRequest};
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::data::Databases;
+use crate::idle;
 use crate::listener::{self, Listeners};
 use crate::logging;
 use crate::open_files;
@@ -141,6 +142,7 @@ impl Server {
     async fn run(mut self, mut signals: StopSignals) -> Result<Stopped, ServeError> {
         let mut periodic = JoinSet::new();
         periodic.spawn(sweep::sweep(Arc::clone(&self.service)));
+        periodic.spawn(idle::close_idle(Arc::clone(&self.service)));
         periodic.spawn(storage_stats::sample(Arc::clone(&self.service)));
         let patience = self.accept_until_stopped(&mut signals).await;
         periodic.abort_all();
@@ -228,6 +230,8 @@ impl Server {
         drop(self.listeners);
         self.draining.send_replace(true);
         self.service.state.waiting.close();
+        // What was received is still answered.
+        self.service.state.pause.end();
         let all_ended = async {
             while let Some(ended) = self.connections.join_next().await {
                 log_panic(ended);

@@ -68,8 +68,10 @@ async fn sweep_once(service: &Arc<Service>, progress: &mut SweepProgress) -> dat
             Ok::<_, data::Error>((expired, has_garbage(view, databases)?))
         })
         .await?;
+    // While writes are paused nothing changes, though keys whose time has come are not to be seen.
+    let is_paused = || service.state.pause.until(true).is_some();
     let mut more = expired;
-    while more {
+    while more && !is_paused() {
         let (here, mut next) = (Arc::clone(service), progress.clone());
         let step = move |tx: &mut Transaction| {
             let limit = SWEEP_STEP_DEFAULT;

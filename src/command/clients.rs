@@ -4,7 +4,7 @@
 //! [`Client`] beside it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use crate::resp::Protocol;
 
+use super::mailbox::{Mailbox, OutputLimit, Verdict};
 use super::waiting::Waiter;
 use super::watch::Watch;
 
@@ -31,8 +32,14 @@ pub struct Client {
     watch: Mutex<Option<Arc<Watch>>>,
     waiter: Mutex<Option<Arc<Waiter>>>,
     mailbox: Mutex<Mailbox>,
+    /// Bytes that its connection has taken out of the mailbox, or encoded, and not written yet.
+    unsent: AtomicUsize,
     notify: Notify,
     is_killed: AtomicBool,
+    /// Whether its connection runs commands of its at the moment.
+    is_busy: AtomicBool,
+    /// In which protocol messages for it are encoded.
+    speaks_resp3: AtomicBool,
 }
 
 /// What `CLIENT LIST` shows of a client and changes while it is connected. The connection's task keeps
@@ -63,44 +70,38 @@ pub struct Profile {
     pub no_evict: bool,
     /// Channels, patterns and shard channels it has subscribed to.
     pub subscriptions: [usize; 3],
-    /// Received and not yet decoded, in bytes.
-    pub input_bytes: usize,
-    /// Replies that wait to be sent, in bytes.
-    pub output_bytes: usize,
+    /// The file descriptor of its socket; negative: none.
+    pub fd: i32,
+    /// What it occupies.
+    pub buffers: Buffers,
 }
 
-/// What others have sent to a client.
-#[derive(Debug, Default)]
-struct Mailbox {
-    messages: VecDeque<Bytes>,
-    bytes: usize,
-    /// Since when there is more than the soft limit.
-    over_soft_since: Option<Instant>,
+/// What a client occupies, in bytes, besides what every client does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Buffers {
+    /// Received and not yet answered.
+    pub input: usize,
+    /// Room for more of it.
+    pub input_free: usize,
+    /// Arguments of the command that runs.
+    pub arguments: usize,
+    /// Arguments of the commands queued behind `MULTI`.
+    pub queued: usize,
+    /// Room for replies.
+    pub replies: usize,
+    /// The most replies so far that left at a time.
+    pub replies_peak: usize,
 }
 
-/// How much may wait for a client to read it: Redis's `client-output-buffer-limit`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OutputLimit {
-    /// Bytes beyond which the client is cut off; 0: no such limit.
-    pub hard_bytes: u64,
-    /// Bytes beyond which it is cut off after a while; 0: no such limit.
-    pub soft_bytes: u64,
-    /// That while.
-    pub soft_time: Duration,
-}
-
-impl OutputLimit {
-    /// Whether what waits, since `over_soft_since` more than the soft limit, is too much.
-    pub fn is_exceeded(&self, bytes: u64, over_soft_since: &mut Option<Instant>) -> bool {
-        if self.hard_bytes > 0 && bytes > self.hard_bytes {
-            return true;
-        }
-        if self.soft_bytes == 0 || bytes <= self.soft_bytes {
-            *over_soft_since = None;
-            return false;
-        }
-        over_soft_since.get_or_insert_with(Instant::now).elapsed() > self.soft_time
-    }
+/// What is sent to a client and it has not taken yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Unread {
+    /// Messages that its connection has not looked at.
+    pub messages: usize,
+    /// What they come to, in bytes.
+    pub message_bytes: usize,
+    /// Bytes, of messages or replies, that its connection tries to write.
+    pub unsent_bytes: usize,
 }
 
 impl Client {
@@ -120,8 +121,8 @@ impl Client {
             is_monitor: false,
             no_evict: false,
             subscriptions: [0; 3],
-            input_bytes: 0,
-            output_bytes: 0,
+            fd: -1,
+            buffers: Buffers::default(),
         };
         Self {
             id,
@@ -132,8 +133,11 @@ impl Client {
             watch: Mutex::default(),
             waiter: Mutex::default(),
             mailbox: Mutex::default(),
+            unsent: AtomicUsize::new(0),
             notify: Notify::new(),
             is_killed: AtomicBool::new(false),
+            is_busy: AtomicBool::new(false),
+            speaks_resp3: AtomicBool::new(false),
         }
     }
 
@@ -152,46 +156,96 @@ impl Client {
         lock(&self.waiter)
     }
 
-    /// Sends it a message, encoded already. A client that reads so slowly that `limit` is exceeded is cut
-    /// off instead.
-    pub fn send(&self, message: Bytes, limit: OutputLimit) {
+    /// The protocol that messages for it are encoded in.
+    pub fn protocol(&self) -> Protocol {
+        match self.speaks_resp3.load(Ordering::Relaxed) {
+            true => Protocol::Resp3,
+            false => Protocol::Resp2,
+        }
+    }
+
+    /// Sets the protocol that messages for it are encoded in. While it has subscribed to something, through
+    /// [`PubSub`](super::PubSub) alone.
+    pub(super) fn set_protocol(&self, protocol: Protocol) {
+        self.speaks_resp3.store(protocol == Protocol::Resp3, Ordering::Relaxed);
+    }
+
+    /// Sends it a message, encoded already; whether it is to get it. A client that reads so slowly that
+    /// `limit` is exceeded is cut off instead.
+    pub fn send(&self, message: Bytes, limit: OutputLimit) -> bool {
         let mut mailbox = lock(&self.mailbox);
         if self.is_killed() {
-            return;
+            return false;
         }
-        mailbox.bytes += message.len();
-        mailbox.messages.push_back(message);
-        let Mailbox { bytes, over_soft_since, .. } = &mut *mailbox;
-        if limit.is_exceeded(*bytes as u64, over_soft_since) {
-            mailbox.messages.clear();
-            drop(mailbox);
-            tracing::warn!(
-                id = self.id,
-                addr = self.addr,
-                "cutting off a client that reads too slowly"
-            );
-            return self.kill();
-        }
+        mailbox.push(message);
+        let verdict = mailbox.judge(self.unsent.load(Ordering::Relaxed), limit);
         drop(mailbox);
+        if verdict == Verdict::Exceeded {
+            self.cut_off();
+            return false;
+        }
         self.notify.notify_one();
+        true
     }
 
-    /// Takes what was sent to it, in order.
-    pub fn take_messages(&self) -> VecDeque<Bytes> {
+    /// Takes what was sent to it, in order, up to the message that makes it `bytes_max`. It counts as not
+    /// yet read until [`set_unsent`](Client::set_unsent) or [`all_sent`](Client::all_sent).
+    pub fn take_messages(&self, bytes_max: usize) -> VecDeque<Bytes> {
         let mut mailbox = lock(&self.mailbox);
-        mailbox.bytes = 0;
-        mailbox.over_soft_since = None;
-        std::mem::take(&mut mailbox.messages)
+        let (messages, bytes) = mailbox.take(bytes_max);
+        self.unsent.fetch_add(bytes, Ordering::Relaxed);
+        messages
     }
 
-    /// Bytes of messages that wait for it.
-    pub fn message_bytes(&self) -> usize {
-        lock(&self.mailbox).bytes
+    /// Remembers that what has been sent to it so far comes before the reply to a transaction that was
+    /// just committed.
+    pub(super) fn mark_messages(&self) {
+        lock(&self.mailbox).mark();
+    }
+
+    /// Takes what came before the transaction that was just committed.
+    pub fn take_marked_messages(&self) -> VecDeque<Bytes> {
+        lock(&self.mailbox).take_marked()
+    }
+
+    /// What is sent to it and it has not taken yet.
+    pub fn unread(&self) -> Unread {
+        let (messages, message_bytes) = lock(&self.mailbox).size();
+        Unread { messages, message_bytes, unsent_bytes: self.unsent.load(Ordering::Relaxed) }
+    }
+
+    /// Says how much its connection has encoded, or taken out of the mailbox, and not written, and judges
+    /// that, with what waits in the mailbox, by `limit`.
+    pub fn set_unsent(&self, bytes: usize, limit: OutputLimit) -> Verdict {
+        let mut mailbox = lock(&self.mailbox);
+        self.unsent.store(bytes, Ordering::Relaxed);
+        mailbox.judge(bytes, limit)
+    }
+
+    /// Says that its connection has written all there was.
+    pub fn all_sent(&self, limit: OutputLimit) {
+        if self.unsent.load(Ordering::Relaxed) > 0 {
+            self.set_unsent(0, limit);
+        }
+    }
+
+    /// Closes its connection since it has not read what it was sent.
+    pub fn cut_off(&self) {
+        tracing::warn!(
+            id = self.id,
+            addr = self.addr,
+            "cutting off a client that reads too slowly"
+        );
+        self.kill();
     }
 
     /// Closes its connection, soon and without waiting for it to read.
     pub fn kill(&self) {
-        self.is_killed.store(true, Ordering::Release);
+        {
+            let mut mailbox = lock(&self.mailbox);
+            self.is_killed.store(true, Ordering::Release);
+            mailbox.clear();
+        }
         self.notify.notify_one();
         if let Some(waiter) = &*self.waiter() {
             waiter.cancel();
@@ -214,13 +268,27 @@ impl Client {
     pub fn remind(&self) {
         self.notify.notify_one();
     }
+
+    /// Says whether its connection runs commands of its at the moment.
+    pub fn set_busy(&self, is_busy: bool) {
+        self.is_busy.store(is_busy, Ordering::Relaxed);
+    }
+
+    /// For how long it has neither sent anything nor waited for an answer.
+    pub fn idle(&self) -> Duration {
+        let profile = self.profile();
+        match self.is_busy.load(Ordering::Relaxed) && !profile.is_blocked {
+            true => Duration::ZERO,
+            false => profile.last_interaction.elapsed(),
+        }
+    }
 }
 
 /// The clients that are connected, by id.
 #[derive(Debug, Default)]
 pub struct Clients {
     by_id: Mutex<BTreeMap<u64, Arc<Client>>>,
-    connected: AtomicU64,
+    connected: AtomicUsize,
 }
 
 impl Clients {
@@ -233,7 +301,7 @@ impl Clients {
 
     /// How many there are.
     pub fn len(&self) -> u64 {
-        self.connected.load(Ordering::Relaxed)
+        self.connected.load(Ordering::Relaxed) as u64
     }
 
     /// Whether there is none.
@@ -241,14 +309,26 @@ impl Clients {
         self.len() == 0
     }
 
-    /// All of them, by id.
+    /// All of them, by id, but for those whose connections are about to be closed.
     pub fn all(&self) -> Vec<Arc<Client>> {
-        lock(&self.by_id).values().cloned().collect()
+        lock(&self.by_id).values().filter(|client| !client.is_killed()).cloned().collect()
     }
 
-    /// The one with this id.
+    /// The one with this id, unless its connection is about to be closed.
     pub fn get(&self, id: u64) -> Option<Arc<Client>> {
-        lock(&self.by_id).get(&id).cloned()
+        lock(&self.by_id).get(&id).filter(|client| !client.is_killed()).cloned()
+    }
+
+    /// Closes the connection of one of them, soon; it counts no longer as from now on.
+    pub fn kill(&self, client: &Client) {
+        self.remove(client.id);
+        client.kill();
+    }
+
+    fn remove(&self, id: u64) {
+        if lock(&self.by_id).remove(&id).is_some() {
+            self.connected.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -261,8 +341,7 @@ pub struct Connected {
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        lock(&self.clients.by_id).remove(&self.id);
-        self.clients.connected.fetch_sub(1, Ordering::Relaxed);
+        self.clients.remove(self.id);
     }
 }
 

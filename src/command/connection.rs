@@ -7,8 +7,11 @@ use super::client::set_name;
 use super::context::ConnectionContext;
 use super::execute_write::unwatch;
 use super::fail::Fail;
+use super::pubsub::Effect;
 use super::server_state::REDIS_VERSION;
+use super::session::ReplyMode;
 use super::spec::{Command, Flags, Group, Run};
+use super::subscribe::leave_all;
 
 /// The only user there is.
 pub(super) const USER: &str = "default";
@@ -17,6 +20,7 @@ const WRONG_PASSWORD: Fail =
     Fail::text("WRONGPASS invalid username-password pair or user is disabled.");
 const ANY_TIME: Flags = Flags::FAST.or(Flags::LOADING).or(Flags::STALE);
 const GREETING: Flags = ANY_TIME.or(Flags::NOSCRIPT).or(Flags::NO_AUTH).or(Flags::ALLOW_BUSY);
+const ALWAYS: Flags = Flags::UNQUEUED.or(Flags::WHILE_SUBSCRIBED);
 
 const fn row(name: &'static str, arity: i32, run: Run) -> Command {
     Command::new(name, arity, run).group(Group::Connection)
@@ -39,17 +43,17 @@ pub(super) const COMMANDS: &[Command] = &[
         "O(1)",
         "Chooses the protocol, may authenticate, and says what the server is",
     ),
-    row("ping", -1, Run::Connection(ping)).flags(Flags::FAST).docs(
+    row("ping", -1, Run::Connection(ping)).flags(Flags::FAST.or(Flags::WHILE_SUBSCRIBED)).docs(
         "1.0.0",
         "O(1)",
         "Returns PONG, or its argument",
     ),
-    row("quit", -1, Run::Connection(quit)).flags(GREETING.or(Flags::UNQUEUED)).docs(
+    row("quit", -1, Run::Connection(quit)).flags(GREETING.or(ALWAYS)).docs(
         "1.0.0",
         "O(1)",
         "Closes the connection",
     ),
-    row("reset", 1, Run::Connection(reset)).flags(GREETING.or(Flags::UNQUEUED)).docs(
+    row("reset", 1, Run::Connection(reset)).flags(GREETING.or(ALWAYS)).docs(
         "6.2.0",
         "O(1)",
         "Brings the connection back to where it began",
@@ -61,8 +65,14 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
 ];
 
-fn ping(_: &mut ConnectionContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
+fn ping(context: &mut ConnectionContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
     match args.as_slice() {
+        // What looks like a message, since those are all that the client expects.
+        [_, message @ ..] if message.len() <= 1 && context.session.is_subscriber() => {
+            out.array(2);
+            out.bulk(b"pong");
+            out.bulk(message.first().map_or(b"", |message| message));
+        }
         [_] => out.simple("PONG"),
         [_, message] => out.bulk_bytes(message.clone()),
         _ => return Err(Fail::arity("ping")),
@@ -129,8 +139,7 @@ fn hello(context: &mut ConnectionContext<'_>, args: &Args, out: &mut Encoder) ->
              the RESP protocol version at the same time",
         ));
     }
-    context.session.protocol = protocol;
-    out.set_protocol(protocol);
+    speak(context, protocol, out);
     out.map(7);
     for (name, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
         out.bulk(name.as_bytes());
@@ -156,16 +165,29 @@ fn quit(context: &mut ConnectionContext<'_>, _: &Args, out: &mut Encoder) -> Res
 }
 
 fn reset(context: &mut ConnectionContext<'_>, _: &Args, out: &mut Encoder) -> Result<(), Fail> {
+    leave_all(context);
     let session = &mut *context.session;
+    if std::mem::take(&mut session.is_monitor) {
+        context.server.monitors.remove(&session.client);
+    }
     session.db = 0;
     session.transaction = None;
     unwatch(context.server, &session.client);
     session.client.profile().name.clear();
-    session.protocol = Protocol::Resp2;
     session.authenticated = !context.server.requires_password();
-    out.set_protocol(Protocol::Resp2);
+    session.reply_mode = ReplyMode::On;
+    speak(context, Protocol::Resp2, out);
     out.simple("RESET");
     Ok(())
+}
+
+/// Changes the protocol of replies, and of messages.
+fn speak(context: &mut ConnectionContext<'_>, protocol: Protocol, out: &mut Encoder) {
+    if context.session.protocol != protocol {
+        context.session.protocol = protocol;
+        context.affect(vec![Effect::Speak(protocol)]);
+    }
+    out.set_protocol(protocol);
 }
 
 fn select(context: &mut ConnectionContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {

@@ -11,6 +11,7 @@ use crate::service::Service;
 
 use super::clients::Client;
 use super::fail::Fail;
+use super::pubsub::Effect;
 use super::server_state::ServerState;
 use super::session::Session;
 
@@ -103,6 +104,17 @@ impl<'a> WriteContext<'a> {
     pub fn reading(&mut self) -> ReadContext<'_> {
         let Self { db, server, client, may_walk, .. } = self;
         ReadContext { db: db.reader(), server, client, may_walk: *may_walk }
+    }
+}
+
+impl ConnectionContext<'_> {
+    /// Lets something happen to who listens to what: now, or, in a transaction, with its commit.
+    pub fn affect(&mut self, effects: Vec<Effect>) {
+        if self.session.in_exec {
+            self.session.effects.extend(effects);
+        } else if !effects.is_empty() {
+            self.server.publisher().apply(&self.session.client, &effects);
+        }
     }
 }
 

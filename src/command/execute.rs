@@ -46,6 +46,10 @@ impl Environment<'_> {
     pub(super) fn run_state(&self) -> RunState {
         RunState::with_interest(self.databases, self.now_ms, self.server.interest())
     }
+
+    pub(super) fn tell_monitors(&self, command: &Command, args: &Args) {
+        self.server.tell_monitors(command, args, self.client, self.db);
+    }
 }
 
 /// How far a run came.
@@ -84,6 +88,7 @@ pub fn execute_read(
             break;
         }
         server.end_command(timing, command, args, environment.client, outcome.is_err());
+        environment.tell_monitors(command, args);
         reply_failure(outcome, mark, server, out);
         ran.done += 1;
         if out.len_bytes() - reply_start >= REPLY_BYTES_PER_RUN_MAX {
@@ -178,6 +183,7 @@ pub fn execute_cached(
             break;
         }
         server.end_command(timing, command, args, environment.client, outcome.is_err());
+        environment.tell_monitors(command, args);
         reply_failure(outcome, mark, server, out);
         ran.done += 1;
         if out.len_bytes() - reply_start >= REPLY_BYTES_PER_RUN_MAX {
@@ -192,15 +198,15 @@ pub fn execute_cached(
     ran
 }
 
-/// Runs a command that touches no data, on the spot, and encodes its reply. Keeps the encoder's
-/// protocol in step with the session's.
+/// Runs a command that touches no data, on the spot, and encodes its reply; whether that is no error.
+/// Keeps the encoder's protocol in step with the session's.
 pub fn run_connection(
     command: &'static Command,
     session: &mut Session,
     server: &ServerState,
     args: &Args,
     out: &mut Encoder,
-) {
+) -> bool {
     let mark = out.mark();
     let timing = server.begin_command();
     let outcome = match command.run {
@@ -210,9 +216,15 @@ pub fn run_connection(
         }
         Run::Read(_) | Run::Write(_) => Err(misplaced(command)),
     };
-    server.end_command(timing, command, args, &session.client, outcome.is_err());
+    let is_ok = outcome.is_ok();
+    server.end_command(timing, command, args, &session.client, !is_ok);
+    // `EXEC` is shown behind the commands that it runs.
+    if !session.wants_exec {
+        server.tell_monitors(command, args, &session.client, session.db);
+    }
     reply_failure(outcome, mark, server, out);
     server.stats.commands_processed.fetch_add(1, Relaxed);
+    is_ok
 }
 
 /// Encodes the error reply of a request that [`admit`](super::admit) refused, and counts it.

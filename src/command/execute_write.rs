@@ -16,6 +16,7 @@ use super::execute::{
     run_connection, run_read,
 };
 use super::fail::Fail;
+use super::pubsub::Effect;
 use super::server_state::ServerState;
 use super::session::Session;
 use super::spec::{Command, Prepared, Run};
@@ -64,6 +65,7 @@ pub fn execute_write(
             }
             Err(Fail::Block(block)) => {
                 out.truncate_to(mark);
+                environment.tell_monitors(command, args);
                 let Environment { server, client, db, .. } = *environment;
                 let request = request.clone();
                 run.blocked = Some(server.waiting.wait(request, db, out.protocol(), client, block));
@@ -73,6 +75,7 @@ pub fn execute_write(
             outcome => {
                 let failed = outcome.is_err();
                 environment.server.end_command(timing, command, args, environment.client, failed);
+                environment.tell_monitors(command, args);
                 reply_failure(outcome, mark, environment.server, out);
             }
         }
@@ -109,10 +112,13 @@ pub fn execute_transaction(
     }
     out.array(requests.len());
     let mut data_commands = 0;
+    let mut effects = Vec::new();
     for (command, args) in requests {
         let environment = Environment { db: session.db, ..*environment };
         if command.is_connection() || command.is_async() {
             run_connection(command, session, environment.server, args, out);
+            let events_so_far = state.effects.events.len();
+            effects.extend(session.effects.drain(..).map(|effect| (events_so_far, effect)));
             continue;
         }
         data_commands += 1;
@@ -130,10 +136,11 @@ pub fn execute_transaction(
         };
         let failed = outcome.is_err();
         environment.server.end_command(timing, command, args, environment.client, failed);
+        environment.tell_monitors(command, args);
         reply_failure(outcome, mark, environment.server, out);
     }
     serve_waiting(tx, &mut state, environment);
-    finish(tx, state, environment, data_commands)
+    finish_with(tx, state, environment, data_commands, effects)
 }
 
 /// Begins to watch, with `watch`, what a command that is going to be prepared will read.
@@ -180,6 +187,7 @@ pub fn execute_prepared(
     let timing = environment.server.begin_command();
     let outcome = in_savepoint(tx, &mut state, environment, None, |context| prepared(context, out));
     environment.server.end_command(timing, command, args, environment.client, outcome.is_err());
+    environment.tell_monitors(command, args);
     reply_failure(outcome, mark, environment.server, out);
     serve_waiting(tx, &mut state, environment);
     finish(tx, state, environment, 1)
@@ -340,14 +348,37 @@ fn storage_error(error: crate::data::Error) -> pontoon_storage::Error {
 /// Ends a run: the books are written, those who watch are told, and those who listen will be.
 fn finish(
     tx: &mut Transaction,
-    mut state: RunState,
+    state: RunState,
     environment: &Environment<'_>,
     commands: usize,
 ) -> pontoon_storage::Result<()> {
+    finish_with(tx, state, environment, commands, Vec::new())
+}
+
+/// The same, with what a transaction does to who listens to what, each with the number of events that come
+/// before it.
+fn finish_with(
+    tx: &mut Transaction,
+    mut state: RunState,
+    environment: &Environment<'_>,
+    commands: usize,
+    effects: Vec<(usize, Effect)>,
+) -> pontoon_storage::Result<()> {
     state.write_books(tx)?;
-    count(&state, environment.server, commands);
+    let server = environment.server;
+    count(&state, server, commands);
     tell_watching(tx, &mut state, environment);
-    tell_once_committed(tx, environment.server, std::mem::take(&mut state.effects.events));
+    let events = std::mem::take(&mut state.effects.events);
+    if effects.is_empty() {
+        tell_once_committed(tx, server, events);
+        return Ok(());
+    }
+    let (publisher, client) = (server.publisher(), Arc::clone(environment.client));
+    tx.after_commit(move |committed| {
+        if committed.is_ok() {
+            publisher.commit(&client, &events, &effects);
+        }
+    });
     Ok(())
 }
 
@@ -370,10 +401,10 @@ fn tell_once_committed(tx: &mut Transaction, server: &ServerState, events: Vec<E
     if events.is_empty() {
         return;
     }
-    let tell = server.event_teller();
+    let publisher = server.publisher();
     tx.after_commit(move |committed| {
         if committed.is_ok() {
-            tell(&events);
+            publisher.tell_events(&events);
         }
     });
 }

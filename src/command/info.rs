@@ -105,7 +105,7 @@ fn server(state: &ServerState, fields: &mut Fields) {
 fn clients(state: &ServerState, fields: &mut Fields) {
     fields.add("connected_clients", state.clients.len());
     fields.add("maxclients", state.live.clients_max());
-    fields.add("blocked_clients", state.waiting.len());
+    fields.add("blocked_clients", state.waiting.len() + state.pause.waiting_len());
     fields.add("tracking_clients", 0);
 }
 

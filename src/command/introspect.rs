@@ -270,9 +270,9 @@ fn by_full_name(name: &[u8]) -> Option<&'static Command> {
 
 fn flags(command: &Command) -> Vec<&'static str> {
     let access = match command.run {
-        Run::Read(_) if command.keys != KeySpec::NONE => Some("readonly"),
-        Run::Read(_) if command.flags.contains(Flags::KEYSPACE) => Some("readonly"),
-        Run::Write(_) => Some("write"),
+        Run::Read(_) if command.reads_keyspace() => Some("readonly"),
+        Run::Write(_) if command.has_effects() => Some("write"),
+        Run::Write(_) => None,
         Run::Read(_) | Run::Connection(_) | Run::Async(..) => None,
     };
     let named = Flags::NAMED.iter().filter(|(flag, _)| command.flags.contains(*flag));

@@ -16,6 +16,7 @@ mod args;
 mod bitfield;
 mod bitmap;
 mod client;
+mod client_list;
 mod clients;
 mod config;
 mod connection;
@@ -36,10 +37,14 @@ mod list;
 mod list_blocking;
 mod list_middle;
 mod list_move;
+mod mailbox;
+mod monitor;
 mod notify_flags;
 mod object;
+mod pause;
 mod pubsub;
 mod random;
+mod redact;
 mod scan;
 mod server;
 mod server_state;
@@ -51,13 +56,16 @@ mod sorted_set;
 mod spec;
 mod string;
 mod string_options;
+mod subscribe;
+mod subscriptions;
 mod table;
 mod transaction;
 mod waiting;
 mod watch;
 
-pub use clients::{Client, Clients, Connected, OutputLimit, Profile};
+pub use clients::{Buffers, Client, Clients, Connected, Profile, Unread};
 pub use config::secret_positions;
+
 pub use context::{AsyncContext, ConnectionContext, ReadContext, WALK_ELEMENTS_MAX, WriteContext};
 pub use docs::commands_markdown;
 pub use execute::{
@@ -69,16 +77,23 @@ pub use execute_write::{
     watch_prepared,
 };
 pub use fail::{Block, Fail, Nothing};
+pub use mailbox::{OutputClass, OutputLimit, UNREAD_MESSAGES_BYTES_MAX, Verdict};
+pub use monitor::Monitors;
 pub use notify_flags::NotifyFlags;
-pub use pubsub::PubSub;
+pub use pause::{Pause, PauseMode, Paused};
+pub use pubsub::{
+    Effect, EventListener, Message, NOTIFY_KEYEVENT, NOTIFY_KEYSPACE, PubSub, Publisher,
+};
+
 pub use server_state::{
     CommandStats, REDIS_VERSION, ServerState, Settings, ShutdownRequest, Stats, Timing,
 };
-pub use session::{QueuedTransaction, ReplyMode, Session, Subscriptions, argument_bytes};
+pub use session::{QueuedTransaction, ReplyMode, Session, argument_bytes};
 pub use spec::{
     AsyncFn, Command, ConnectionFn, Flags, Group, KeySpec, MovableKeys, Patterns, Prepare,
     Prepared, ReadFn, ReadForm, Run, WriteFn,
 };
+pub use subscriptions::{SUBSCRIBED_BYTES_MAX, SUBSCRIPTIONS_MAX, Subscriptions, Topic};
 pub use table::{admit, all, find, ids_len, lookup};
 pub use transaction::QUEUED_BYTES_MAX;
 pub use waiting::{Answer, Blocked, Waiter, Waiting};

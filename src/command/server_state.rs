@@ -4,18 +4,21 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use pontoon_storage::EngineKind;
 use tokio::sync::watch;
 
 use crate::config::{Config, DurabilityChoice};
 use crate::data::{Event, Interest};
-use crate::resp::Args;
-use crate::settings::LiveSettings;
+use crate::resp::{Args, Limits};
+use crate::settings::{ClientClass, LiveSettings};
 
 use super::clients::{Client, Clients};
-use super::pubsub::PubSub;
+use super::mailbox::{OutputClass, OutputLimit};
+use super::monitor::Monitors;
+use super::pause::Pause;
+use super::pubsub::{EventListener, PubSub, Publisher};
 use super::spec::Command;
 use super::table::ids_len;
 use super::waiting::Waiting;
@@ -128,7 +131,6 @@ pub struct ShutdownRequest {
 }
 
 type StorageStats = dyn Fn() -> Vec<(String, String)> + Send + Sync;
-type EventListener = dyn Fn(&[Event]) + Send + Sync;
 
 /// See the module.
 pub struct ServerState {
@@ -146,6 +148,10 @@ pub struct ServerState {
     pub waiting: Arc<Waiting>,
     /// Who listens to what.
     pub pubsub: Arc<PubSub>,
+    /// Clients that are shown what others do.
+    pub monitors: Monitors,
+    /// Whether commands wait before they run.
+    pub pause: Pause,
     /// What each command has done, by its id.
     pub command_stats: Vec<CommandStats>,
     /// 40 hexadecimal digits that differ from start to start.
@@ -179,6 +185,8 @@ impl ServerState {
             watches: Watches::default(),
             waiting: Arc::default(),
             pubsub: Arc::default(),
+            monitors: Monitors::default(),
+            pause: Pause::default(),
             command_stats: (0..ids_len()).map(|_| CommandStats::default()).collect(),
             run_id: random_hex(40),
             started: Instant::now(),
@@ -237,27 +245,67 @@ impl ServerState {
         }
     }
 
-    /// The classes of events that somebody may listen for now.
+    /// The classes of events that somebody listens for now.
     pub fn event_classes(&self) -> u32 {
-        self.live.notify().event_classes()
+        if self.pubsub.is_listened_to() || self.event_listener.get().is_some() {
+            self.live.notify().event_classes()
+        } else {
+            0
+        }
     }
 
     /// Tells those who listen what happened.
     pub fn tell_events(&self, events: &[Event]) {
         if !events.is_empty() {
-            self.event_teller()(events);
+            self.publisher().tell_events(events);
         }
     }
 
-    /// What [tells](ServerState::tell_events) events, for when what caused them is committed.
-    pub fn event_teller(&self) -> impl Fn(&[Event]) + Send + 'static {
-        let (pubsub, listener) = (Arc::clone(&self.pubsub), Arc::clone(&self.event_listener));
-        move |events| {
-            if let Some(listener) = listener.get() {
-                listener(events);
-            }
-            pubsub.tell_events(events);
+    /// What tells those who listen, as the settings are now; also later, when what it tells is committed.
+    pub fn publisher(&self) -> Publisher {
+        Publisher {
+            pubsub: Arc::clone(&self.pubsub),
+            notify: self.live.notify().bits(),
+            limit: self.output_limit(OutputClass::PubSub).for_messages(),
+            listener: Arc::clone(&self.event_listener),
         }
+    }
+
+    /// Shows those who monitor a command that has run on `db`.
+    pub fn tell_monitors(&self, command: &Command, args: &Args, client: &Client, db: u8) {
+        if !self.monitors.is_empty() {
+            let limit = self.output_limit(OutputClass::Monitor).for_messages();
+            self.monitors.tell(command, args, client, db, limit);
+        }
+    }
+
+    /// How much may wait for clients of one class to read it.
+    pub fn output_limit(&self, class: OutputClass) -> OutputLimit {
+        let class = match class {
+            OutputClass::Normal => ClientClass::Normal,
+            OutputClass::Monitor => ClientClass::Replica,
+            OutputClass::PubSub => ClientClass::PubSub,
+        };
+        let limit = self.live.output_limit(class);
+        OutputLimit {
+            hard_bytes: limit.hard_bytes,
+            soft_bytes: limit.soft_bytes,
+            soft_time: Duration::from_secs(limit.soft_secs.into()),
+        }
+    }
+
+    /// What a request may measure.
+    pub fn request_limits(&self) -> Limits {
+        Limits {
+            bulk_bytes_max: self.live.bulk_bytes_max(),
+            buffered_bytes_max: self.live.query_buffer_bytes_max(),
+            ..Limits::default()
+        }
+    }
+
+    /// How long a client may say nothing; `None`: for ever.
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        self.live.timeout()
     }
 
     /// Sets, once, who hears of events besides those who have subscribed to them: a program that runs

@@ -196,6 +196,18 @@ impl Command {
         matches!(self.run, Run::Write(_))
     }
 
+    /// Whether it reads the keyspace, as far as `COMMAND` shows.
+    pub fn reads_keyspace(&self) -> bool {
+        let names_keys = self.keys != KeySpec::NONE || self.movable_keys.is_some();
+        matches!(self.run, Run::Read(_)) && (names_keys || self.flags.contains(Flags::KEYSPACE))
+    }
+
+    /// Whether it changes data or reaches others. What only takes its place among the writes does not.
+    pub fn has_effects(&self) -> bool {
+        self.is_write() && !self.flags.contains(Flags::UNQUEUED)
+            || self.flags.contains(Flags::MAY_REPLICATE)
+    }
+
     /// Whether it belongs to the connection: it runs at once, on the async thread, and ends the
     /// run before it.
     pub fn is_connection(&self) -> bool {
@@ -352,6 +364,13 @@ impl Flags {
     pub const MOVABLE_KEYS: Flags = Flags(1 << 16);
     /// Not queued behind `MULTI` but run at once. Our own.
     pub const UNQUEUED: Flags = Flags(1 << 17);
+    /// Allowed while a client that speaks RESP2 has subscribed to something. Our own.
+    pub const WHILE_SUBSCRIBED: Flags = Flags(1 << 18);
+    /// Its replies are messages, which are sent even if the client wants no replies. Our own.
+    pub const CONFIRMS: Flags = Flags(1 << 19);
+    /// Reaches others though it writes nothing: waits while writes are paused. Our own; Redis does not show
+    /// its, either.
+    pub const MAY_REPLICATE: Flags = Flags(1 << 20);
 
     /// The flags that `COMMAND` shows, by its names.
     pub const NAMED: &'static [(Flags, &'static str)] = &[

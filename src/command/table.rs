@@ -30,6 +30,7 @@ const FAMILIES: &[&[Command]] = &[
     super::list_blocking::COMMANDS,
     super::list_middle::COMMANDS,
     super::list_move::COMMANDS,
+    super::monitor::COMMANDS,
     super::object::COMMANDS,
     super::scan::COMMANDS,
     super::server::COMMANDS,
@@ -43,6 +44,7 @@ const FAMILIES: &[&[Command]] = &[
     super::sorted_set::range::COMMANDS,
     super::sorted_set::remove::COMMANDS,
     super::string::COMMANDS,
+    super::subscribe::COMMANDS,
     super::transaction::COMMANDS,
 ];
 
@@ -103,7 +105,8 @@ pub fn find(args: &Args) -> Result<&'static Command, Fail> {
 }
 
 /// The row for a request that the session may make: known, with a fitting number of arguments,
-/// and allowed before authentication if that is where the session is.
+/// and allowed where the session is: before authentication, while it has subscribed to something, while it
+/// is shown what others do.
 ///
 /// # Errors
 /// The error reply otherwise.
@@ -119,6 +122,19 @@ pub fn admit(
     let authenticated = session.authenticated || !server.requires_password();
     if !authenticated && !command.flags.contains(Flags::NO_AUTH) {
         return Err(Fail::text("NOAUTH Authentication required."));
+    }
+    if session.is_subscriber() && !command.flags.contains(Flags::WHILE_SUBSCRIBED) {
+        return Err(Fail::Reply(
+            format!(
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+                 RESET are allowed in this context",
+                command.name
+            )
+            .into(),
+        ));
+    }
+    if session.is_monitor && (command.reads_keyspace() || command.has_effects()) {
+        return Err(Fail::text("ERR Replica can't interact with the keyspace"));
     }
     Ok(command)
 }

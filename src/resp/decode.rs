@@ -69,6 +69,11 @@ impl Decoder {
         self.authenticated = authenticated;
     }
 
+    /// Sets what requests may measure from now on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// The next request of `input`, taken out of it; `None` when more bytes are needed. Between two
     /// calls the caller only appends to `input`. Empty requests are skipped.
     ///

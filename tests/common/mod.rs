@@ -7,7 +7,7 @@ use std::fmt::{self, Display, Formatter};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pontoon_storage::EngineKind;
 use rustix::process::{Pid, Signal, kill_process};
@@ -109,6 +109,7 @@ pub enum Reply {
     Array(Vec<Reply>),
     Map(Vec<(Reply, Reply)>),
     Set(Vec<Reply>),
+    Push(Vec<Reply>),
     Double(String),
     Boolean(bool),
     Verbatim(String),
@@ -140,6 +141,7 @@ impl Display for Reply {
             Reply::Null => f.write_str("nil"),
             Reply::Array(replies) => several(f, "[", replies, "]"),
             Reply::Set(replies) => several(f, "~[", replies, "]"),
+            Reply::Push(replies) => several(f, ">[", replies, "]"),
             Reply::Map(pairs) => {
                 let flat: Vec<Reply> = pairs.iter().cloned().flat_map(<[Reply; 2]>::from).collect();
                 several(f, "{", &flat, "}")
@@ -159,6 +161,15 @@ pub fn bulk(text: impl AsRef<[u8]>) -> Reply {
 
 pub fn error(text: &str) -> Reply {
     Reply::Error(text.into())
+}
+
+/// Calls `is_so` until it is.
+#[track_caller]
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "not yet: {what}");
+    }
 }
 
 /// A request as RESP has it.
@@ -217,6 +228,24 @@ impl Client {
         lines.iter().map(|_| self.read().to_string()).collect()
     }
 
+    /// Sends one request, whose arguments are words, and reads its reply.
+    pub fn ask(&mut self, line: &str) -> Reply {
+        self.begin(line);
+        self.read()
+    }
+
+    /// Sends one request, whose arguments are words.
+    pub fn begin(&mut self, line: &str) {
+        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        self.send(&encode(&words));
+    }
+
+    /// Checks the reply to a request whose arguments are words.
+    #[track_caller]
+    pub fn check(&mut self, line: &str, reply: Reply) {
+        assert_eq!(self.ask(line), reply, "{line}");
+    }
+
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.get_mut().write_all(bytes).unwrap();
@@ -272,6 +301,7 @@ impl Client {
             }
             "*" => Reply::Array((0..len()).map(|_| self.read()).collect()),
             "~" => Reply::Set((0..len()).map(|_| self.read()).collect()),
+            ">" => Reply::Push((0..len()).map(|_| self.read()).collect()),
             "%" => Reply::Map((0..len()).map(|_| (self.read(), self.read())).collect()),
             other => panic!("unknown kind of reply {other:?}"),
         }

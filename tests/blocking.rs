@@ -1,4 +1,4 @@
-//! Clients that wait for a list, over sockets: who is served, when, and what becomes of those who leave.
+//! Clients that wait for a list or a sorted set, over sockets: who is served, when, and what becomes of those who leave.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -241,6 +241,26 @@ fn one_may_wait_for_several_keys() {
     // It is in no line any more.
     stage.check("RPUSH b 5", int(1));
     stage.check("LRANGE b 0 -1", bulks("5"));
+}
+
+#[test]
+fn each_is_served_with_the_type_it_waits_for() {
+    let mut stage = Stage::new();
+    let mut sets = [stage.waiting(1, "BZPOPMIN k other 0"), stage.waiting(2, "BZMPOP 0 1 k MAX")];
+    let mut list = stage.waiting(3, "BLPOP k 0");
+    let mut last = stage.waiting(4, "BZPOPMAX k 0");
+    stage.check("RPUSH k a", int(1));
+    assert_eq!(list.read(), bulks("k a"));
+    stage.until_blocked(3);
+    stage.check("ZADD k 1 x 2 y 3 z", int(3));
+    assert_eq!(sets[0].read(), bulks("k x 1"));
+    let pair = Reply::Array(vec![bulks("z 3")]);
+    assert_eq!(sets[1].read(), Reply::Array(vec![bulk("k"), pair]));
+    assert_eq!(last.read(), bulks("k y 2"));
+    stage.check("EXISTS k", int(0));
+    let mut client = stage.waiting(1, "BZPOPMIN a b 0");
+    stage.transact(&["ZADD b 1 x", "ZADD a 1 y"]);
+    assert_eq!(client.read(), bulks("b x 1"));
 }
 
 #[test]

@@ -198,7 +198,7 @@ fn wait(
     out: &mut Encoder,
 ) -> Result<(), Fail> {
     let timeout = blocking_timeout(timeout)?;
-    match find(context, keys, context.is_woken)? {
+    match find(context, context.awaited(keys), context.is_woken)? {
         Some(editor) => pop(context, editor, end, count, shape, out),
         None => Err(Fail::Block(Block { keys: keys.to_vec(), timeout, nothing: Nothing::Array })),
     }

@@ -7,6 +7,7 @@ mod harness;
 
 use bytes::Bytes;
 use harness::Shell;
+use pontoon::command::find;
 use pontoon::data::string::{CHUNK_BYTES, INLINE_BYTES_MAX};
 use pontoon::data::{DbWriter, Kind, Record, RunState};
 
@@ -362,6 +363,40 @@ fn gets_alone_count_as_reads() {
     shell.run("BITFIELD k GET u8 0");
     shell.run("BITFIELD missing GET u8 0");
     assert_eq!(hits_and_misses(&mut shell), [1, 1]);
+    let is_write = |line: &str| {
+        let args = line.split(' ').map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
+        find(&args).unwrap().is_write()
+    };
+    assert!(!is_write("BITFIELD k") && !is_write("BITFIELD k OVERFLOW SAT GET u8 0 GET i8 #1"));
+    assert!(is_write("BITFIELD k GET u8 0 INCRBY u8 0 0") && is_write("BITFIELD k GET u8 x"));
+}
+
+#[test]
+fn what_others_hear() {
+    Shell::new().event_script(
+        "
+        SETBIT a 5 0 -> new a, setbit a
+        SETBIT a 5 0 -> none
+        SETBIT a 5 1 -> setbit a
+        SETBIT a 100 0 -> setbit a
+        GETBIT missing 0 -> keymiss missing
+        BITCOUNT missing -> keymiss missing
+        BITPOS missing 1 -> keymiss missing
+        BITFIELD missing GET u8 0 -> keymiss missing
+        BITFIELD_RO missing GET u8 0 -> keymiss missing
+        BITFIELD b SET u8 0 0 -> new b, setbit b
+        BITFIELD b SET u8 0 0 -> none
+        BITFIELD b SET u8 0 1 INCRBY u8 0 1 -> setbit b
+        BITFIELD b OVERFLOW FAIL INCRBY u8 0 256 -> none
+        BITFIELD c OVERFLOW FAIL SET u8 0 256 -> new c
+        BITFIELD c OVERFLOW FAIL SET u8 8 256 SET u8 0 0 -> setbit c
+        BITOP OR d a b -> new d, set d
+        BITOP OR d a b -> set d
+        BITOP OR d missing -> keymiss missing, del d
+        BITOP OR d missing -> keymiss missing
+        LCS missing a -> keymiss missing
+        ",
+    );
 }
 
 #[test]

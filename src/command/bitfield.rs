@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 
+use crate::data::Kind;
 use crate::data::bitfield::{self, Edit, Field, Overflow};
-use crate::data::{DbReader, Kind, Record};
+use crate::data::effects::class;
 use crate::resp::{Args, Encoder, parse_integer};
 
 use super::args::{at_least, integer, is};
-use super::bitmap::{bit_offset, finish};
+use super::bitmap::bit_offset;
 use super::context::{ReadContext, WriteContext};
 use super::fail::Fail;
 use super::spec::{Command, Flags, Group, Run};
@@ -18,11 +19,14 @@ const fn row(name: &'static str, arity: i32, run: Run) -> Command {
 
 /// The table's rows.
 pub(super) const COMMANDS: &[Command] = &[
-    row("bitfield", -2, Run::Write(bitfield)).flags(Flags::DENYOOM).docs(
-        "3.2.0",
-        "O(1) for each operation",
-        "Returns, sets and adds to integers inside a string",
-    ),
+    row("bitfield", -2, Run::Write(bitfield))
+        .flags(Flags::DENYOOM)
+        .reads_if(only_gets, bitfield_ro)
+        .docs(
+            "3.2.0",
+            "O(1) for each operation",
+            "Returns, sets and adds to integers inside a string",
+        ),
     row("bitfield_ro", -2, Run::Read(bitfield_ro)).flags(Flags::FAST).docs(
         "6.0.0",
         "O(1) for each operation",
@@ -62,14 +66,11 @@ fn bitfield(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> R
     let ([_, key], operations) = at_least(args)?;
     let operations = parse(operations)?;
     let db = &mut context.db;
-    let changed = || operations.iter().filter(|operation| operation.change.is_some());
-    if changed().next().is_none() {
-        let record = db.read_kind(key, Kind::String)?;
-        return reply_fields(&mut db.reader(), record.as_ref(), &operations, out);
-    }
     let old = db.lookup_kind(key, Kind::String)?;
-    let fields = changed().map(|operation| operation.field);
+    let changed = operations.iter().filter(|operation| operation.change.is_some());
+    let fields = changed.map(|operation| operation.field);
     let mut edit = Edit::begin(key, old.as_ref(), fields)?;
+    let mut is_set = false;
     out.array(operations.len());
     for Operation { field, change } in &operations {
         let before = edit.get(&mut db.reader(), *field)?;
@@ -79,13 +80,18 @@ fn bitfield(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> R
         };
         match change.of(*field, before) {
             Some(after) => {
+                is_set = true;
                 edit.set(&mut db.reader(), *field, after)?;
                 out.integer(if change.adds { after } else { before });
             }
             None => out.null(),
         }
     }
-    finish(edit, db, key)
+    // Redis tells nobody of a string that has only grown for what then overflowed.
+    if edit.finish(db)? && is_set {
+        db.notify(class::STRING, "setbit", key);
+    }
+    Ok(())
 }
 
 fn bitfield_ro(context: &mut ReadContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
@@ -95,20 +101,19 @@ fn bitfield_ro(context: &mut ReadContext<'_>, args: &Args, out: &mut Encoder) ->
         return Err(Fail::text("ERR BITFIELD_RO only supports the GET subcommand"));
     }
     let record = context.db.read_kind(key, Kind::String)?;
-    reply_fields(&mut context.db, record.as_ref(), &operations, out)
-}
-
-fn reply_fields(
-    db: &mut DbReader<'_>,
-    record: Option<&Record>,
-    operations: &[Operation],
-    out: &mut Encoder,
-) -> Result<(), Fail> {
     out.array(operations.len());
-    for operation in operations {
-        out.integer(bitfield::read(db, record, operation.field)?);
+    for operation in &operations {
+        out.integer(bitfield::read(&mut context.db, record.as_ref(), operation.field)?);
     }
     Ok(())
+}
+
+/// A mistake in the arguments is found, and answered, by whoever runs it.
+fn only_gets(args: &Args) -> bool {
+    let operations = args.get(2..).map(parse);
+    operations.is_some_and(|operations| {
+        operations.is_ok_and(|all| all.iter().all(|operation| operation.change.is_none()))
+    })
 }
 
 fn parse(mut args: &[Bytes]) -> Result<Vec<Operation>, Fail> {

@@ -8,7 +8,7 @@ use crate::data::bitfield::{self, Edit, Field};
 use crate::data::bits::{self, Combined, Operation};
 use crate::data::effects::class;
 use crate::data::string::BYTES_MAX;
-use crate::data::{DbWriter, Kind, Record};
+use crate::data::{Kind, Record};
 use crate::resp::{Args, Encoder, parse_integer};
 
 use super::args::{at_least, exactly, integer, is};
@@ -74,7 +74,10 @@ fn setbit(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Res
     let mut edit = Edit::begin(key, old.as_ref(), [field])?;
     out.integer(edit.get(&mut context.db.reader(), field)?);
     edit.set(&mut context.db.reader(), field, bit)?;
-    finish(edit, &mut context.db, key)
+    if edit.finish(&mut context.db)? {
+        context.db.notify(class::STRING, "setbit", key);
+    }
+    Ok(())
 }
 
 fn bitcount(context: &mut ReadContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
@@ -145,6 +148,11 @@ fn find(
 
 fn bitop(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
     let combined = combine(&mut context.reading(), args)?;
+    let ([_, _, _], sources) = at_least(args)?;
+    for source in sources {
+        // What has expired goes now, as with every command that writes.
+        context.db.lookup(source)?;
+    }
     store(context, args, combined, out)
 }
 
@@ -197,14 +205,6 @@ fn store(
         db.notify(class::GENERIC, "del", key);
     }
     out.integer(size as i64);
-    Ok(())
-}
-
-/// Writes what an edit has changed, and says so.
-pub(super) fn finish(edit: Edit<'_>, db: &mut DbWriter<'_>, key: &[u8]) -> Result<(), Fail> {
-    if edit.finish(db)? {
-        db.notify(class::STRING, "setbit", key);
-    }
     Ok(())
 }
 

@@ -59,7 +59,8 @@ const DIFFERENCES: &str = "
   1 GiB of elements and of what `BY` and `GET` find. With `BY` and a pattern without `*`, the elements of a set are
   in the order of their hashes.
 - A command that only reads leaves a key whose time has come to the sweep, which tells of it: `expired` comes then.
-- Not there yet, besides the types that the README names: `DUMP`; `SAVE`, `BGSAVE`, `LASTSAVE`, `SLOWLOG`, `LATENCY`, `MEMORY`, `MONITOR`, `DEBUG`, `ROLE`, `WAIT`;
+- Not there yet, besides the types that the README names: `DUMP`; `SAVE`, `BGSAVE`, `LASTSAVE`,
+  `SLOWLOG`, `LATENCY`, `MEMORY`, `MONITOR`, `DEBUG`, `ROLE`, `WAIT`;
   `CLIENT LIST`, `KILL`, `REPLY` and `TRACKING`. `COMMAND DOCS` has no argument lists.
 - `CLIENT SETINFO` is of Redis 7.2. `CLIENT INFO` leaves out the fields about buffers.
 - `INFO` leaves out what has no counterpart, and has the sections `Storage` and, for memory, the

@@ -350,6 +350,7 @@ fn render(bytes: &[u8]) -> (String, &[u8]) {
         b'+' => (line.into(), rest),
         b'-' => (format!("(error) {line}"), rest),
         b':' => (line.into(), rest),
+        b',' => (format!(",{line}"), rest),
         b'_' => ("nil".into(), rest),
         b'$' | b'*' if len() < 0 => ("nil".into(), rest),
         b'$' | b'=' => {

@@ -1,9 +1,9 @@
-//! How Redis 7.0 would keep a value: by its type and size, with Redis's default settings.
+//! How Redis 7.0 would keep a value, with its default settings.
 
 use super::encoding::{Kind, Record};
 use super::error::Result;
 use super::sorted_set::SortedSet;
-use super::string;
+use super::{hash, set, string};
 
 /// What `OBJECT ENCODING` calls it.
 ///
@@ -13,8 +13,8 @@ pub fn encoding_name(record: &Record) -> Result<&'static str> {
     Ok(match record.kind {
         Kind::String => string::encoding(record),
         Kind::List => "quicklist",
-        Kind::Hash => "hashtable",
-        Kind::Set => "hashtable",
+        Kind::Hash => hash::encoding(record)?,
+        Kind::Set => set::encoding(record)?,
         Kind::SortedSet => {
             SortedSet::from_record(Some(record.clone()))?.map_or("skiplist", |set| set.encoding())
         }

@@ -5,12 +5,11 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::collection::Collection;
-use super::encoding::{Kind, MEMBER_BYTES_MAX, Record, hashed};
+use super::encoding::{Kind, Record, hashed};
 use super::error::{Error, Result};
-use super::list;
 use super::reader::DbReader;
 use super::sorted_set::{Slice, SortedSet};
-use super::string;
+use super::{hash, list, string};
 
 /// Bytes of elements and values, with what each costs besides, that one command may hold while it sorts.
 pub const HELD_BYTES_MAX: u64 = 1 << 30;
@@ -124,9 +123,7 @@ impl Place {
         let Some(record) = db.read(&key)? else { return Ok(None) };
         match (&self.field, record.kind) {
             (None, Kind::String) => string::read(db, &record).map(Some),
-            (Some(field), Kind::Hash) if field.len() <= MEMBER_BYTES_MAX => {
-                Collection::from_record(&record)?.get(db, &hashed::subkey(field))
-            }
+            (Some(field), Kind::Hash) => hash::get(db, &Collection::from_record(&record)?, field),
             _ => Ok(None),
         }
     }

@@ -144,6 +144,63 @@ fn long_strings_are_copied_and_moved_whole_and_leave_nothing_behind() {
     assert_eq!(shell.dump(shell.databases.elements()), []);
 }
 
+/// What a value of each type is, small and large, as a command shows it.
+#[test]
+fn every_type_is_copied_moved_renamed_and_removed_whole() {
+    let long = "v".repeat(100);
+    for count in [3, 200] {
+        let all =
+            |each: &dyn Fn(usize) -> String| (0..count).map(each).collect::<Vec<_>>().join(" ");
+        for (make, show, change) in [
+            (format!("RPUSH a {}", all(&|n| format!("{n}{long}"))), "LRANGE a 0 -1", "LPOP a"),
+            (format!("SADD a {}", all(&|n| format!("{n}{long}"))), "SMEMBERS a", "SADD a new"),
+            (format!("HSET a {}", all(&|n| format!("{n} {long}"))), "HGETALL a", "HSET a new v"),
+            (
+                format!("ZADD a {}", all(&|n| format!("{} {n}{long}", n * 7 % 10))),
+                "ZRANGE a 0 -1 WITHSCORES",
+                "ZADD a 5.5 new",
+            ),
+            (format!("SETRANGE a {} x", count * 100), "GET a", "APPEND a y"),
+        ] {
+            let mut shell = Shell::new();
+            shell.run(&make);
+            shell.run("EXPIRE a 1000");
+            let value = shell.run(show);
+            let show_at = |key: &str| show.replace(" a", &format!(" {key}"));
+            let check = |shell: &mut Shell, key: &str| {
+                shell.check(&show_at(key), &value);
+                shell.check(&format!("TTL {key}"), "1000");
+            };
+            shell.check("COPY a b", "1");
+            check(&mut shell, "b");
+            // Neither has anything to do with the other.
+            shell.run(change);
+            check(&mut shell, "b");
+            let changed = shell.run(show);
+            assert_ne!(changed, value);
+            shell.check("MOVE b 9", "1");
+            shell.check("EXISTS b", "0");
+            shell.check("RENAME a c", "OK");
+            assert_eq!(shell.run(&show_at("c")), changed);
+            shell.check("COPY c d DB 9", "1");
+            shell.check("DEL c", "1");
+            shell.check("SELECT 9", "OK");
+            check(&mut shell, "b");
+            assert_eq!(shell.run(&show_at("d")), changed);
+            // The indices that find its elements have come along.
+            shell.run("RENAME b a");
+            shell.run(change);
+            assert_eq!(shell.run(show), changed);
+            shell.check("UNLINK a d", "2");
+            shell.sweep(100);
+            let databases = shell.databases.clone();
+            for keyspace in [databases.meta(), databases.elements(), databases.expiry()] {
+                assert_eq!(shell.dump(keyspace), [], "{make:.20}");
+            }
+        }
+    }
+}
+
 #[test]
 fn swapdb() {
     Shell::new().script(

@@ -35,6 +35,45 @@ fn encodings_of_strings() {
 }
 
 #[test]
+fn encodings_of_collections() {
+    let mut shell = Shell::new();
+    let long = "x".repeat(65);
+    for (make, encoding) in [
+        ("RPUSH k a", "quicklist"),
+        ("SADD k 1 2 3", "intset"),
+        ("SADD k 1 2 a", "hashtable"),
+        ("SADD k 9223372036854775807 -9223372036854775808", "intset"),
+        ("SADD k 9223372036854775808", "hashtable"),
+        ("HSET k f v", "listpack"),
+        (&format!("HSET k f {long}"), "hashtable"),
+        (&format!("HSET k {long} v"), "hashtable"),
+        ("ZADD k 1 a", "listpack"),
+        (&format!("ZADD k 1 {long}"), "skiplist"),
+    ] {
+        shell.run("DEL k");
+        shell.run(make);
+        shell.check("OBJECT ENCODING k", &format!("\"{encoding}\""));
+        shell.check("OBJECT REFCOUNT k", "1");
+        // It is what was copied, moved or renamed.
+        shell.run("COPY k copy REPLACE");
+        shell.check("OBJECT ENCODING copy", &format!("\"{encoding}\""));
+    }
+    for (command, fit, small, large) in [
+        ("SADD k {n}", 512, "intset", "hashtable"),
+        ("HSET k f{n} v", 512, "listpack", "hashtable"),
+        ("ZADD k 1 m{n}", 128, "listpack", "skiplist"),
+    ] {
+        shell.run("DEL k");
+        for number in 0..fit {
+            shell.run(&command.replace("{n}", &number.to_string()));
+        }
+        shell.check("OBJECT ENCODING k", &format!("\"{small}\""));
+        shell.run(&command.replace("{n}", "99999"));
+        shell.check("OBJECT ENCODING k", &format!("\"{large}\""));
+    }
+}
+
+#[test]
 fn the_rest_of_object() {
     let mut shell = Shell::new();
     shell.script(

@@ -177,6 +177,84 @@ fn sort_ro() {
 }
 
 #[test]
+fn sets() {
+    Shell::new().script(
+        r#"
+        SADD s 10 9 2 -1 -> 4
+        SORT s -> ["-1" "2" "9" "10"]
+        SORT s DESC LIMIT 1 2 -> ["9" "2"]
+        SORT s ALPHA -> ["-1" "10" "2" "9"]
+        MSET w_10 1 w_9 2 w_2 3 w_-1 4 -> OK
+        SORT s BY w_* -> ["10" "9" "2" "-1"]
+        SORT s BY w_* GET # GET w_* LIMIT 3 1 -> ["-1" "4"]
+        SORT s BY nosort STORE to -> 4
+        LRANGE to 0 -1 -> ["-1" "10" "2" "9"]
+        SORT s BY nosort DESC LIMIT 0 2 STORE to -> 2
+        LRANGE to 0 -1 -> ["9" "2"]
+        SADD words b a c -> 3
+        SORT words -> (error) ERR One or more scores can't be converted into double
+        SORT words BY nosort STORE to -> 3
+        LRANGE to 0 -1 -> ["a" "b" "c"]
+        "#,
+    );
+    let mut shell = Shell::new();
+    shell.run("SADD s a b c d");
+    // In some order, whichever way round it is asked for.
+    let order = shell.run("SMEMBERS s");
+    shell.check("SORT s BY nosort", &order);
+    shell.check("SORT s BY nosort DESC", &order);
+    let first_two: Vec<&str> = order.trim_matches(['[', ']']).split(' ').take(2).collect();
+    shell.check("SORT s BY nosort LIMIT 0 2", &format!("[{}]", first_two.join(" ")));
+}
+
+#[test]
+fn sorted_sets() {
+    Shell::new().script(
+        r#"
+        ZADD z 1 a 5 b 2 c 10 d 3 e -> 5
+        SORT z ALPHA DESC -> ["e" "d" "c" "b" "a"]
+        SORT z BY nosort -> ["a" "c" "e" "b" "d"]
+        SORT z BY nosort DESC -> ["d" "b" "e" "c" "a"]
+        SORT z BY nosort ASC LIMIT 0 1 -> ["a"]
+        SORT z BY nosort DESC LIMIT 0 2 -> ["d" "b"]
+        SORT z BY nosort LIMIT 5 10 -> []
+        SORT z BY nosort LIMIT -10 100 -> ["a" "c" "e" "b" "d"]
+        SORT z BY nosort DESC LIMIT 1 2 STORE to -> 2
+        LRANGE to 0 -1 -> ["b" "e"]
+        SORT z -> (error) ERR One or more scores can't be converted into double
+        SORT_RO z ALPHA LIMIT 1 2 -> ["b" "c"]
+        "#,
+    );
+}
+
+#[test]
+fn fields_of_hashes() {
+    Shell::new().script(
+        r#"
+        RPUSH l 1 2 3 -> 3
+        HSET h_1 w 3 v one -> 2
+        HSET h_2 w 2 v two -> 2
+        HSET h_3 w 1 -> 1
+        SORT l BY h_*->w -> ["3" "2" "1"]
+        SORT l BY h_*->w GET # GET h_*->v -> ["3" nil "2" "two" "1" "one"]
+        SORT l BY h_*->none DESC -> ["3" "2" "1"]
+        SORT l GET h_*-> -> [nil nil nil]
+        SET h_3-> x -> OK
+        SORT l GET h_*-> -> [nil nil "x"]
+        SORT l GET h_* -> [nil nil nil]
+        SET s_1 x -> OK
+        SORT l GET s_*->w -> [nil nil nil]
+        SORT l BY h_*->v -> (error) ERR One or more scores can't be converted into double
+        SORT l BY h_*->v ALPHA -> ["3" "1" "2"]
+        SORT l BY h_*->w GET h_*->v STORE to -> 3
+        LRANGE to 0 -1 -> ["" "two" "one"]
+        HSET 2x a->b c -> 1
+        SORT l GET *x->a->b -> [nil "c" nil]
+        "#,
+    );
+}
+
+#[test]
 fn keys_are_found_as_redis_finds_them() {
     Shell::new().script(
         r#"
@@ -206,6 +284,10 @@ fn events() {
         SORT l LIMIT 5 1 STORE to -> del to
         PEXPIREAT l 99999999999000 -> expire l
         SORT l STORE l -> sortstore l
+        SADD t 1 2 -> new t, sadd t
+        SORT t BY nosort STORE z -> new z, sortstore z
+        HSET h_1 f 1 -> new h_1, hset h_1
+        SORT t BY h_*->f STORE z -> keymiss h_2, sortstore z
         ",
     );
 }

@@ -154,6 +154,16 @@ fn a_change_of_a_watched_key_aborts() {
         "COPY b a REPLACE",
         "MOVE a 1",
         "SORT missing STORE a",
+        "SORT l STORE a",
+        "SUNIONSTORE a s",
+        "SADD s 2",
+        "SREM s 1",
+        "RPUSH l x",
+        "LPOP l",
+        "HSET h f w",
+        "HDEL h f",
+        "ZADD z 2 m",
+        "ZREM z m",
         "SET absent 1",
         "RENAME b absent",
         "COPY b absent",
@@ -163,7 +173,8 @@ fn a_change_of_a_watched_key_aborts() {
     ];
     for change in changes {
         client.pipeline(&["FLUSHALL", "MSET a 1 b 2", "SET e 1 PXAT 99999999999000"]);
-        client.script("WATCH x a y absent e -> OK");
+        client.pipeline(&["RPUSH l 1", "SADD s 1", "HSET h f v", "ZADD z 1 m"]);
+        client.script("WATCH x a y absent e l s h z -> OK");
         let reply = other.run(change);
         assert!(!reply.starts_with("(error)"), "{change}: {reply}");
         assert_eq!(exec(&mut client), "nil", "{change}");
@@ -445,6 +456,46 @@ fn leaving_in_the_middle_runs_nothing() {
     assert_eq!(quitting.pipeline(&["MULTI", "SET a 1", "QUIT"])[2], "OK");
     quitting.assert_closed();
     assert_eq!(client.run("EXISTS a"), "0");
+}
+
+#[test]
+fn what_would_wait_does_not() {
+    let server = Server::in_memory(&[]);
+    let (mut client, mut other) = (server.connect(), server.connect());
+    client.script(
+        r#"
+        MULTI -> OK
+        BLPOP l 0 -> QUEUED
+        BRPOPLPUSH l m 0 -> QUEUED
+        BLMOVE l m LEFT LEFT 0 -> QUEUED
+        BLMPOP 0 1 l LEFT -> QUEUED
+        BZPOPMIN z 0 -> QUEUED
+        RPUSH l a b -> QUEUED
+        BLPOP l 0 -> QUEUED
+        EXEC -> [nil nil nil nil nil 2 ["l" "a"]]
+        RPOP l -> "b"
+        "#,
+    );
+    // Who waits is served after all of a transaction, with what it has left.
+    other.send(b"BLPOP l 0\r\n");
+    while client.info("blocked_clients") != "1" {}
+    client.script(
+        r#"
+        MULTI -> OK
+        RPUSH l x -> QUEUED
+        LPOP l -> QUEUED
+        RPUSH l y z -> QUEUED
+        EXEC -> [1 "x" 2]
+        "#,
+    );
+    assert_eq!(other.read().to_string(), r#"["l" "y"]"#);
+    client.script(r#"LRANGE l 0 -1 -> ["z"]"#);
+    // And by what another database brings.
+    client.run("DEL l");
+    other.send(b"BLPOP l 0\r\n");
+    while client.info("blocked_clients") != "1" {}
+    client.pipeline(&["SELECT 1", "RPUSH l s", "SWAPDB 0 1"]);
+    assert_eq!(other.read().to_string(), r#"["l" "s"]"#);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::executor::block_on;
 use harness::Shell;
 use pontoon::command::{
-    Environment, Request, admit, execute_prepared, execute_read, execute_write, prepare,
+    Environment, Request, Watch, admit, execute_prepared, execute_read, execute_write, prepare,
 };
 use pontoon::resp::{Args, Encoder};
 use pontoon_storage::Error;
@@ -68,7 +68,9 @@ fn run_in_two_parts(shell: &mut Shell, line: &str, later_ms: u64) -> String {
     let out = block_on(shell.store.update(move |tx| {
         let mut prepared = prepared;
         environment(&mut |env| match prepared.take() {
-            Some(prepared) => execute_prepared(tx, env, &request, prepared, &mut out),
+            Some(prepared) => {
+                execute_prepared(tx, env, &request, &Watch::default(), prepared, &mut out)
+            }
             None => Ok(()),
         })?;
         Ok::<_, Error>(out)

@@ -5,6 +5,8 @@
 //! decimals for numbers below about 10^20. Beyond that it is 64-bit floating point, which has a
 //! smaller range (10^308) and fewer digits than Redis there.
 
+use crate::resp::parse_double;
+
 use super::fail::Fail;
 
 /// Decimals kept and printed.
@@ -36,15 +38,7 @@ pub(super) fn parse_as_c(text: &[u8]) -> Option<f64> {
     }
     let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
     let digits = text.iter().position(|byte| !is_blank(byte)).and_then(|at| text.get(at..))?;
-    let number: f64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    let is_written_in_digits = digits.iter().any(u8::is_ascii_digit);
-    let mantissa = digits.split(|byte| matches!(byte, b'e' | b'E')).next().unwrap_or_default();
-    let is_zero = !mantissa.iter().any(|byte| matches!(byte, b'1'..=b'9'));
-    match number {
-        _ if number.is_nan() => None,
-        _ if number.is_infinite() => (!is_written_in_digits).then_some(number),
-        _ => (number.is_normal() || is_zero).then_some(number),
-    }
+    parse_double(digits).filter(|number| !number.is_subnormal())
 }
 
 /// Refuses what is no number to add.
@@ -184,6 +178,7 @@ mod tests {
             ("+.5", Some(0.5)),
             ("5.", Some(5.0)),
             ("1e3", Some(1000.0)),
+            (" 0x10", Some(16.0)),
             ("1\0x", Some(1.0)),
             ("\0x", Some(0.0)),
             ("inf", Some(f64::INFINITY)),

@@ -55,9 +55,8 @@ const DIFFERENCES: &str = "
 - `MOVE` costs as much as the value has elements. `COPY` and `MOVE` refuse a value of more than 1 GiB.
 - `OBJECT ENCODING` goes by the type and size of the value: a short string that was changed in place is `embstr`,
   where Redis says `raw`. `OBJECT REFCOUNT` is 1. `OBJECT IDLETIME` fails: when a key was used last is not kept.
-- `SORT` with `ALPHA` compares bytes, whatever the server's locale is; no number is hexadecimal. It holds up to
-  1 GiB of elements and of what `BY` and `GET` find. With `BY` and a pattern without `*`, the elements of a set are
-  in the order of their hashes.
+- `SORT` with `ALPHA` compares bytes, whatever the server's locale is. It holds up to 1 GiB of elements and of what
+  `BY` and `GET` find. With `BY` and a pattern without `*`, the elements of a set are in the order of their hashes.
 - A command that only reads leaves a key whose time has come to the sweep, which tells of it: `expired` comes then.
 - Not there yet, besides the types that the README names: `DUMP`; `SAVE`, `BGSAVE`, `LASTSAVE`,
   `SLOWLOG`, `LATENCY`, `MEMORY`, `MONITOR`, `DEBUG`, `ROLE`, `WAIT`;

@@ -61,7 +61,7 @@ const SUBCOMMANDS: &[Command] = &[
 fn encoding(context: &mut ReadContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
     let [_, _, key] = exactly(args)?;
     match context.db.inspect(key)? {
-        Some(record) => out.bulk(data::encoding_name(&record).as_bytes()),
+        Some(record) => out.bulk(data::encoding_name(&record)?.as_bytes()),
         None => out.null(),
     }
     Ok(())

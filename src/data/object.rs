@@ -1,16 +1,23 @@
-//! How Redis 7.0 would keep a value: by its type and size, with Redis's default settings.
+//! How Redis 7.0 would keep a value, with its default settings.
 
 use super::encoding::{Kind, Record};
-use super::string;
+use super::error::Result;
+use super::sorted_set::SortedSet;
+use super::{hash, set, string};
 
 /// What `OBJECT ENCODING` calls it.
-pub fn encoding_name(record: &Record) -> &'static str {
-    match record.kind {
+///
+/// # Errors
+/// The storage's, if the record is damaged.
+pub fn encoding_name(record: &Record) -> Result<&'static str> {
+    Ok(match record.kind {
         Kind::String => string::encoding(record),
         Kind::List => "quicklist",
-        Kind::Hash => "hashtable",
-        Kind::Set => "hashtable",
-        Kind::SortedSet => "skiplist",
+        Kind::Hash => hash::encoding(record)?,
+        Kind::Set => set::encoding(record)?,
+        Kind::SortedSet => {
+            SortedSet::from_record(Some(record.clone()))?.map_or("skiplist", |set| set.encoding())
+        }
         Kind::Stream => "stream",
-    }
+    })
 }

@@ -3,14 +3,13 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use pontoon_storage::Error;
 
 use super::collection::Collection;
-use super::encoding::{Kind, Record};
-use super::error::Result;
-use super::list;
+use super::encoding::{Kind, Record, hashed};
+use super::error::{Error, Result};
 use super::reader::DbReader;
-use super::string;
+use super::sorted_set::{Slice, SortedSet};
+use super::{hash, list, string};
 
 /// Bytes of elements and values, with what each costs besides, that one command may hold while it sorts.
 pub const HELD_BYTES_MAX: u64 = 1 << 30;
@@ -28,12 +27,13 @@ impl Budget {
     /// Counts `value`.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] if there is no room for it.
+    /// [`TooLarge`](pontoon_storage::Error::TooLarge) if there is no room for it.
     pub fn take(&mut self, value: &[u8]) -> Result<()> {
         self.held = self.held.saturating_add(OVERHEAD_BYTES + value.len() as u64);
         if self.held > HELD_BYTES_MAX {
             let (size, limit) = (self.held, HELD_BYTES_MAX);
-            return Err(Error::TooLarge { what: "elements to sort", size, limit }.into());
+            let what = "elements to sort";
+            return Err(pontoon_storage::Error::TooLarge { what, size, limit }.into());
         }
         Ok(())
     }
@@ -48,7 +48,7 @@ pub fn is_sortable(kind: Kind) -> bool {
 /// that. A list has the order of its indices, a sorted set that of its scores, and a set some order.
 ///
 /// # Errors
-/// [`Error::TooLarge`] if they do not fit into `budget`; the storage's.
+/// [`Error::WrongType`]; those of [`Budget::take`]; the storage's.
 pub fn elements(
     db: &mut DbReader<'_>,
     record: &Record,
@@ -66,13 +66,24 @@ pub fn elements(
         place += 1;
         Ok(place < wanted.end)
     };
-    let collection = Collection::from_record(record)?;
     match record.kind {
         Kind::List => {
-            let indices = 0..collection.size();
-            list::for_each(&collection, db, indices, reverse, |_, element| visit(element))?;
+            let list = Collection::from_record(record)?;
+            list::for_each(&list, db, 0..list.size(), reverse, |_, element| visit(element))?;
         }
-        _ => {}
+        Kind::Set => {
+            let set = Collection::from_record(record)?;
+            set.for_each(db, hashed::range_from(&[], 0), reverse, |subkey, _| {
+                visit(hashed::member(&subkey)?)
+            })?;
+        }
+        Kind::SortedSet => {
+            if let Some(set) = SortedSet::from_record(Some(record.clone()))? {
+                let slice = Slice { reverse, ..Slice::ALL };
+                set.for_each(db, &slice, |_, member| visit(member))?;
+            }
+        }
+        Kind::String | Kind::Hash | Kind::Stream => return Err(Error::WrongType),
     }
     Ok(found)
 }
@@ -112,6 +123,7 @@ impl Place {
         let Some(record) = db.read(&key)? else { return Ok(None) };
         match (&self.field, record.kind) {
             (None, Kind::String) => string::read(db, &record).map(Some),
+            (Some(field), Kind::Hash) => hash::get(db, &Collection::from_record(&record)?, field),
             _ => Ok(None),
         }
     }

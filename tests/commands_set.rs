@@ -6,7 +6,9 @@ mod harness;
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use harness::Shell;
+use pontoon::command::find;
 use pontoon::data::{Record, encoding, set};
 use pontoon::resp::Protocol;
 use rand::rngs::SmallRng;
@@ -186,6 +188,22 @@ fn errors_come_in_the_order_of_redis() {
         SINTERCARD 1 s limit 1 LIMIT 0 -> 1
         ",
     );
+}
+
+#[test]
+fn the_keys_of_sintercard() {
+    for (line, keys) in [
+        ("SINTERCARD 2 a b LIMIT 1", "a b"),
+        ("SINTERCARD 1 a b", "a"),
+        ("SINTERCARD 3 a b", "a b"),
+        ("SINTERCARD x a b", ""),
+        ("SINTERCARD -1 a b", ""),
+    ] {
+        let args = line.split(' ').map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
+        let found = find(&args).unwrap().keys_of(&args);
+        let found: Vec<_> = found.iter().map(|key| str::from_utf8(key).unwrap()).collect();
+        assert_eq!(found.join(" "), keys, "{line}");
+    }
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn example() -> (String, Vec<(String, String)>) {
         SETRANGE page 20000 x -> 20001
         SETRANGE draft 5000 x -> 5001
         DEL draft -> 1
+        HSET user name Ann -> 1
         SELECT 1 -> OK
         SET a 1 -> OK
         FLUSHDB -> OK

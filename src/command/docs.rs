@@ -37,6 +37,10 @@ const DIFFERENCES: &str = "
   is refused.
 - A timeout of a blocking command that is too large is out of range, where Redis calls it negative; it is
   decimal, never hexadecimal.
+- Members of sets and fields of hashes are at most 64 KiB long. They are returned in the order of their hashes.
+- `HSCAN` and `SSCAN` return each element once, and their cursors stay valid over restarts; `COUNT` is cut, and
+  calls end early, as with `SCAN`. A set or hash of up to a kilobyte is returned whole.
+- `SRANDMEMBER` and `HRANDFIELD` with a negative count refuse a reply of more than 512 MiB.
 - `DBSIZE`, as in Redis, counts keys whose time has come until a sweep or an access removes them.
 - `FLUSHALL` and `FLUSHDB` take the same, constant, time with `SYNC` and `ASYNC`.
 - `CONFIG` has the settings of [pontoon.toml](pontoon.toml), which are flags, variables and keys of the file of

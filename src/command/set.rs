@@ -1,5 +1,7 @@
 //! Sets, one at a time. `set_algebra` has the commands that combine several.
 
+use std::slice;
+
 use bytes::Bytes;
 
 use crate::data::effects::class;
@@ -224,7 +226,7 @@ fn spop(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Resul
     }
     let chosen = Sampler::new(&editor.collection, b"").one(&mut context.db.reader())?;
     let (subkey, _) = chosen.ok_or_else(damaged)?;
-    set::remove_elements(&mut context.db, &mut editor.collection, &[subkey.clone()])?;
+    set::remove_elements(&mut context.db, &mut editor.collection, slice::from_ref(&subkey))?;
     save(context, editor, key, "spop")?;
     out.bulk_bytes(hashed::member(&subkey)?);
     Ok(())

@@ -10,9 +10,9 @@ use super::parse::parse_bytes;
 /// What a client is, for the limit of its output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientClass {
-    /// Any other, one in `MONITOR` among them.
+    /// Any other.
     Normal,
-    /// A replica. There are none here: its limit is kept and shown.
+    /// A client in `MONITOR`, which Redis takes for a replica. There are no replicas here.
     Replica,
     /// One that has subscribed to a channel or pattern.
     PubSub,

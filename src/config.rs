@@ -108,6 +108,8 @@ pub enum RuntimeChoice {
     MultiThread,
     /// One thread for all connections; storage still has its own
     CurrentThread,
+    /// One thread for each CPU, each with a listening socket and connections of its own
+    PerCore,
 }
 
 impl DurabilityChoice {
@@ -148,13 +150,14 @@ impl BridgeChoice {
 
 impl RuntimeChoice {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::MultiThread, Self::CurrentThread];
+    pub const ALL: [Self; 3] = [Self::MultiThread, Self::CurrentThread, Self::PerCore];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             RuntimeChoice::MultiThread => "multi-thread",
             RuntimeChoice::CurrentThread => "current-thread",
+            RuntimeChoice::PerCore => "per-core",
         }
     }
 }
@@ -202,6 +205,14 @@ impl Config {
             format!("{} in {}", self.engine.name(), self.dir.display())
         } else {
             "data in memory alone".into()
+        }
+    }
+
+    /// How many threads accept connections, each for itself.
+    pub fn cores(&self) -> usize {
+        match self.runtime {
+            RuntimeChoice::MultiThread | RuntimeChoice::CurrentThread => 1,
+            RuntimeChoice::PerCore => self.worker_threads.unwrap_or_else(num_cpus::get).max(1),
         }
     }
 

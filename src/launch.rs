@@ -58,7 +58,8 @@ fn serve(config: Config) -> ExitCode {
 fn build_runtime(config: &Config) -> io::Result<Runtime> {
     let mut builder = match config.runtime {
         RuntimeChoice::MultiThread => Builder::new_multi_thread(),
-        RuntimeChoice::CurrentThread => Builder::new_current_thread(),
+        // With one thread for each CPU, the first of them; the server starts the others.
+        RuntimeChoice::CurrentThread | RuntimeChoice::PerCore => Builder::new_current_thread(),
     };
     if let Some(threads) = config.worker_threads {
         builder.worker_threads(threads);

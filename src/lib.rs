@@ -19,7 +19,9 @@ pub mod server;
 pub mod service;
 pub mod settings;
 
+mod accept;
 mod connection;
+mod cores;
 mod idle;
 mod labelled;
 mod launch;

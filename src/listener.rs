@@ -15,17 +15,23 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Questions without an answer after which a client is taken for gone (as in Redis).
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// Listening sockets, one for each address, all on one port.
+/// Listening sockets, one for each address, all on one port; not yet any runtime's.
 #[derive(Debug)]
-pub(crate) struct Listeners {
-    sockets: Vec<TcpListener>,
+pub(crate) struct Sockets {
+    sockets: Vec<std::net::TcpListener>,
     addrs: Vec<SocketAddr>,
 }
 
-impl Listeners {
-    /// Listens on `port` of each of `addresses`; port 0 becomes, for all of them, the one that the
-    /// system gives to the first. Up to `backlog_len_max` connections wait at each to be accepted. Must
-    /// run inside a tokio runtime.
+/// Listening sockets of the runtime that accepts from them.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    sockets: Vec<TcpListener>,
+}
+
+impl Sockets {
+    /// Listens on `port` of each of `addresses`, as many times as there are `cores`: the system gives
+    /// each connection to one of them. Port 0 becomes, for all of them, the one that the system gives
+    /// to the first. Up to `backlog_len_max` connections wait at each socket to be accepted.
     ///
     /// # Errors
     /// The address that cannot be listened on, and why.
@@ -33,24 +39,41 @@ impl Listeners {
         addresses: &[IpAddr],
         mut port: u16,
         backlog_len_max: i32,
-    ) -> Result<Self, (SocketAddr, io::Error)> {
-        let mut listeners = Self { sockets: Vec::new(), addrs: Vec::new() };
+        cores: usize,
+    ) -> Result<Vec<Self>, (SocketAddr, io::Error)> {
+        let mut all: Vec<Self> = Vec::new();
+        all.resize_with(cores, || Self { sockets: Vec::new(), addrs: Vec::new() });
         for address in addresses {
-            let wanted = SocketAddr::new(*address, port);
-            let socket = listen(wanted, backlog_len_max).map_err(|error| (wanted, error))?;
-            let addr = socket.local_addr().map_err(|error| (wanted, error))?;
-            port = addr.port();
-            listeners.sockets.push(socket);
-            listeners.addrs.push(addr);
+            let mut wanted = SocketAddr::new(*address, port);
+            for (core, own) in all.iter_mut().enumerate() {
+                let sharing = Sharing { is_first: core == 0, is_shared: cores > 1 };
+                let socket = listen(wanted, backlog_len_max, sharing);
+                let socket = socket.map_err(|error| (wanted, error))?;
+                wanted = socket.local_addr().map_err(|error| (wanted, error))?;
+                own.sockets.push(socket);
+                own.addrs.push(wanted);
+            }
+            port = wanted.port();
         }
-        Ok(listeners)
+        Ok(all)
     }
 
-    /// Where it listens.
+    /// Where they listen.
     pub(crate) fn addrs(&self) -> &[SocketAddr] {
         &self.addrs
     }
 
+    /// Makes them the runtime's that this is called in.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn into_listeners(self) -> io::Result<Listeners> {
+        let sockets = self.sockets.into_iter().map(TcpListener::from_std);
+        Ok(Listeners { sockets: sockets.collect::<io::Result<_>>()? })
+    }
+}
+
+impl Listeners {
     /// The next connection. Does not end on errors: it logs them, and rests when they are of a kind
     /// that would come again at once. Dropping the future loses no connection.
     pub(crate) async fn accept(&self) -> (TcpStream, SocketAddr) {
@@ -99,7 +122,18 @@ pub(crate) fn tune(stream: &TcpStream, keepalive: Duration) -> io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
-fn listen(addr: SocketAddr, backlog_len_max: i32) -> io::Result<TcpListener> {
+/// How a socket shares its address with the other cores' sockets.
+#[derive(Clone, Copy)]
+struct Sharing {
+    is_first: bool,
+    is_shared: bool,
+}
+
+fn listen(
+    addr: SocketAddr,
+    backlog_len_max: i32,
+    sharing: Sharing,
+) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     if addr.is_ipv6() {
         // Else `::` would take IPv4's port as well, and `0.0.0.0` beside it would fail.
@@ -107,9 +141,17 @@ fn listen(addr: SocketAddr, backlog_len_max: i32) -> io::Result<TcpListener> {
     }
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&addr.into())?;
+    // The first asks for the address alone, so that it finds another server there, which would share
+    // it. The others find the first one willing.
+    if sharing.is_first {
+        socket.bind(&addr.into())?;
+        socket.set_reuse_port(sharing.is_shared)?;
+    } else {
+        socket.set_reuse_port(true)?;
+        socket.bind(&addr.into())?;
+    }
     socket.listen(backlog_len_max)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {

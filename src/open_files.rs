@@ -17,10 +17,10 @@ pub(crate) struct Room {
     needed: u64,
 }
 
-/// Raises the limit so that `clients_max` clients fit beside `engine_files`, as far as the system
+/// Raises the limit so that `clients_max` clients fit beside `other_files`, as far as the system
 /// lets it.
-pub(crate) fn make_room(clients_max: usize, engine_files: u32) -> Room {
-    let reserved = RESERVED_FILES + u64::from(engine_files);
+pub(crate) fn make_room(clients_max: usize, other_files: u32) -> Room {
+    let reserved = RESERVED_FILES + u64::from(other_files);
     let needed = reserved.saturating_add(clients_max as u64);
     let limit = raise(needed);
     let room = usize::try_from(limit.saturating_sub(reserved)).unwrap_or(usize::MAX);
@@ -31,8 +31,8 @@ pub(crate) fn make_room(clients_max: usize, engine_files: u32) -> Room {
 ///
 /// # Errors
 /// A text for the user when not even one fits.
-pub(crate) fn make_some_room(clients_max: usize, engine_files: u32) -> Result<usize, String> {
-    let Room { clients, limit, needed } = make_room(clients_max, engine_files);
+pub(crate) fn make_some_room(clients_max: usize, other_files: u32) -> Result<usize, String> {
+    let Room { clients, limit, needed } = make_room(clients_max, other_files);
     if clients == 0 {
         return Err(format!(
             "the limit of {limit} open files is too low: raise it (ulimit -n) to {needed}"

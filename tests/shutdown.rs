@@ -15,8 +15,9 @@ fn a_signal_ends_it_in_order_and_keeps_the_data() {
         for (signal, bridge) in [(Signal::TERM, "pool"), (Signal::INT, "blocking")] {
             let dir = tempfile::tempdir().unwrap();
             let place = dir.path().to_str().unwrap();
-            let args =
-                ["--engine", engine, "--dir", place, "--durability", "no", "--bridge", bridge];
+            let runtime = if bridge == "pool" { "per-core" } else { "multi-thread" };
+            let place = ["--engine", engine, "--dir", place, "--durability", "no"];
+            let args = [&place[..], &["--bridge", bridge, "--runtime", runtime]].concat();
             let server = Server::start(&args);
             let mut client = server.connect();
             assert_eq!(client.call(&["SET", "k", "v"]), ok());
@@ -32,7 +33,7 @@ fn a_signal_ends_it_in_order_and_keeps_the_data() {
 fn a_kill_costs_nothing_that_was_acknowledged() {
     for engine in persistent_engines() {
         for bridge in ["pool", "blocking"] {
-            for runtime in ["multi-thread", "current-thread"] {
+            for runtime in ["multi-thread", "current-thread", "per-core"] {
                 let dir = tempfile::tempdir().unwrap();
                 let place = dir.path().to_str().unwrap();
                 let options = ["--engine", engine, "--bridge", bridge, "--runtime", runtime];
@@ -64,9 +65,11 @@ fn shutdown_ends_it_in_order() {
 
 #[test]
 fn a_client_that_takes_no_replies_holds_it_no_longer_than_the_deadline() {
-    let server = Server::in_memory(&["--shutdown-timeout", "0"]);
-    let _stuck = stuck_client(&server);
-    assert_eq!(server.stop(Signal::TERM).code(), Some(0));
+    for runtime in ["multi-thread", "per-core"] {
+        let server = Server::in_memory(&["--shutdown-timeout", "0", "--runtime", runtime]);
+        let _stuck = stuck_client(&server);
+        assert_eq!(server.stop(Signal::TERM).code(), Some(0));
+    }
 }
 
 #[test]
@@ -79,8 +82,11 @@ fn a_terminal_that_closes_does_not_end_it() {
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
-        let server = Server::in_memory(&["--shutdown-timeout", "100000"]);
+    for (signal, code, runtime) in
+        [(Signal::TERM, 143, "multi-thread"), (Signal::INT, 130, "per-core")]
+    {
+        let args = ["--shutdown-timeout", "100000", "--runtime", runtime];
+        let server = Server::in_memory(&args);
         let _stuck = stuck_client(&server);
         server.signal(Signal::TERM);
         // The first signal has been heard once nobody listens any more.

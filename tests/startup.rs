@@ -70,7 +70,7 @@ fn only_an_engine_that_keeps_data_claims_durability() {
 #[test]
 fn every_bridge_and_runtime_serves() {
     for bridge in ["pool", "blocking"] {
-        for runtime in ["multi-thread", "current-thread"] {
+        for runtime in ["multi-thread", "current-thread", "per-core"] {
             let server = Server::in_memory(&["--bridge", bridge, "--runtime", runtime]);
             let mut client = server.connect();
             assert_eq!(client.call(&["SET", "k", "v"]), ok());

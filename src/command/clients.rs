@@ -299,6 +299,21 @@ impl Clients {
         Connected { clients: Arc::clone(clients), id: client.id }
     }
 
+    /// As [`add`](Clients::add), unless there are `clients_max` already.
+    pub fn add_within(
+        clients: &Arc<Clients>,
+        client: &Arc<Client>,
+        clients_max: u64,
+    ) -> Option<Connected> {
+        let mut by_id = lock(&clients.by_id);
+        if by_id.len() as u64 >= clients_max {
+            return None;
+        }
+        by_id.insert(client.id, Arc::clone(client));
+        clients.connected.fetch_add(1, Ordering::Relaxed);
+        Some(Connected { clients: Arc::clone(clients), id: client.id })
+    }
+
     /// How many there are.
     pub fn len(&self) -> u64 {
         self.connected.load(Ordering::Relaxed) as u64

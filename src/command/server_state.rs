@@ -281,17 +281,11 @@ impl ServerState {
 
     /// How much may wait for clients of one class to read it.
     pub fn output_limit(&self, class: OutputClass) -> OutputLimit {
-        let class = match class {
+        self.live.output_limit(match class {
             OutputClass::Normal => ClientClass::Normal,
             OutputClass::Monitor => ClientClass::Replica,
             OutputClass::PubSub => ClientClass::PubSub,
-        };
-        let limit = self.live.output_limit(class);
-        OutputLimit {
-            hard_bytes: limit.hard_bytes,
-            soft_bytes: limit.soft_bytes,
-            soft_time: Duration::from_secs(limit.soft_secs.into()),
-        }
+        })
     }
 
     /// What a request may measure.

@@ -96,7 +96,7 @@ impl Chosen<'_> {
                 config.runtime = RuntimeChoice::MultiThread;
             }
             if config.runtime == RuntimeChoice::CurrentThread {
-                return conflict(threads, " is for --runtime multi-thread");
+                return conflict(threads, " is for --runtime multi-thread or per-core");
             }
         }
         if !config.engine.is_persistent() {

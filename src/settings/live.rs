@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::R
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::command::NotifyFlags;
+use crate::command::{NotifyFlags, OutputLimit};
 use crate::config::Config;
 
 use super::kind::Kind;
-use super::output_limits::{ClientClass, OutputLimit};
+use super::output_limits::ClientClass;
 use super::refused::{is_immutable_in_redis, why_refused};
 use super::table::{Setting, find};
 
@@ -68,7 +68,7 @@ struct Hot {
 struct HotLimit {
     hard_bytes: AtomicU64,
     soft_bytes: AtomicU64,
-    soft_secs: AtomicU32,
+    soft_secs: AtomicU64,
 }
 
 impl LiveSettings {
@@ -196,7 +196,7 @@ impl LiveSettings {
         OutputLimit {
             hard_bytes: limit.hard_bytes.load(Relaxed),
             soft_bytes: limit.soft_bytes.load(Relaxed),
-            soft_secs: limit.soft_secs.load(Relaxed),
+            soft_time: Duration::from_secs(limit.soft_secs.load(Relaxed)),
         }
     }
 
@@ -259,7 +259,7 @@ impl Hot {
             let limit = config.output_limits.of(class);
             hot.hard_bytes.store(limit.hard_bytes, Relaxed);
             hot.soft_bytes.store(limit.soft_bytes, Relaxed);
-            hot.soft_secs.store(limit.soft_secs, Relaxed);
+            hot.soft_secs.store(limit.soft_time.as_secs(), Relaxed);
         }
     }
 }

@@ -55,8 +55,8 @@ fn what_is_read_often_follows() {
     for (class, hard_bytes) in
         [(ClientClass::Normal, 1), (ClientClass::Replica, 4), (ClientClass::PubSub, 7)]
     {
-        let soft_secs = u32::try_from(hard_bytes + 2).unwrap();
-        let limit = OutputLimit { hard_bytes, soft_bytes: hard_bytes + 1, soft_secs };
+        let soft_time = Duration::from_secs(hard_bytes + 2);
+        let limit = OutputLimit { hard_bytes, soft_bytes: hard_bytes + 1, soft_time };
         assert_eq!(live.output_limit(class), limit);
     }
     live.set(&[("requirepass", "")]).unwrap();

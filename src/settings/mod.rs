@@ -36,7 +36,7 @@ mod table;
 pub use example::example_toml;
 pub use kind::{Kind, Shape};
 pub use live::{LiveSettings, SetError};
-pub use output_limits::{ClientClass, OutputLimit, OutputLimits};
+pub use output_limits::{ClientClass, OutputLimits};
 pub use refused::{is_immutable_in_redis, why_refused};
 pub use table::{Heading, Setting, TABLE, find};
 

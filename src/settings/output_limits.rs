@@ -1,29 +1,21 @@
 //! `client-output-buffer-limit`: how many bytes of replies may wait for a client that takes none.
 
 use std::fmt;
+use std::time::Duration;
+
+use crate::command::OutputLimit;
 
 use super::parse::parse_bytes;
 
 /// What a client is, for the limit of its output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientClass {
-    /// Any other, one in `MONITOR` among them.
+    /// Any other.
     Normal,
-    /// A replica. There are none here: its limit is kept and shown.
+    /// A client in `MONITOR`, which Redis takes for a replica. There are no replicas here.
     Replica,
     /// One that has subscribed to a channel or pattern.
     PubSub,
-}
-
-/// When a client of a class is cut off. 0 is no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct OutputLimit {
-    /// At once, with so many bytes waiting.
-    pub hard_bytes: u64,
-    /// With so many bytes waiting for [`soft_secs`](OutputLimit::soft_secs) without a break.
-    pub soft_bytes: u64,
-    /// See [`soft_bytes`](OutputLimit::soft_bytes).
-    pub soft_secs: u32,
 }
 
 /// The limits of all classes. The default is Redis's.
@@ -61,13 +53,13 @@ impl OutputLimits {
             let limit = changed
                 .by_name(&class.to_ascii_lowercase())
                 .ok_or_else(|| wrong("Invalid client class specified"))?;
-            let secs = secs.parse().ok().filter(|secs| i32::try_from(*secs).is_ok());
-            let (Ok(hard_bytes), Ok(soft_bytes), Some(soft_secs)) =
-                (parse_bytes(hard), parse_bytes(soft), secs)
+            let secs: Option<u64> = secs.parse().ok().filter(|secs| i32::try_from(*secs).is_ok());
+            let (Ok(hard_bytes), Ok(soft_bytes), Some(soft_time)) =
+                (parse_bytes(hard), parse_bytes(soft), secs.map(Duration::from_secs))
             else {
                 return Err(wrong("Error in hard, soft or soft_seconds setting"));
             };
-            *limit = OutputLimit { hard_bytes, soft_bytes, soft_secs };
+            *limit = OutputLimit { hard_bytes, soft_bytes, soft_time };
         }
         *self = changed;
         Ok(())
@@ -88,9 +80,9 @@ impl Default for OutputLimits {
         let mb = |hard: u64, soft: u64, soft_secs| OutputLimit {
             hard_bytes: hard << 20,
             soft_bytes: soft << 20,
-            soft_secs,
+            soft_time: Duration::from_secs(soft_secs),
         };
-        Self { normal: OutputLimit::default(), replica: mb(256, 64, 60), pubsub: mb(32, 8, 60) }
+        Self { normal: mb(0, 0, 0), replica: mb(256, 64, 60), pubsub: mb(32, 8, 60) }
     }
 }
 
@@ -100,7 +92,8 @@ impl fmt::Display for OutputLimits {
         let classes = [("normal", self.normal), ("slave", self.replica), ("pubsub", self.pubsub)];
         for (index, (name, limit)) in classes.into_iter().enumerate() {
             let gap = if index == 0 { "" } else { " " };
-            let OutputLimit { hard_bytes, soft_bytes, soft_secs } = limit;
+            let OutputLimit { hard_bytes, soft_bytes, soft_time } = limit;
+            let soft_secs = soft_time.as_secs();
             write!(f, "{gap}{name} {hard_bytes} {soft_bytes} {soft_secs}")?;
         }
         Ok(())
@@ -128,9 +121,10 @@ mod tests {
         assert_eq!(limits.to_string(), "normal 0 0 0 slave 4 5 6 pubsub 1024 2000 3");
         limits.change("").unwrap();
         limits.change("normal 9 8 7").unwrap();
-        let normal = OutputLimit { hard_bytes: 9, soft_bytes: 8, soft_secs: 7 };
+        let soft_time = Duration::from_secs(7);
+        let normal = OutputLimit { hard_bytes: 9, soft_bytes: 8, soft_time };
         assert_eq!(limits.of(ClientClass::Normal), normal);
-        assert_eq!(limits.of(ClientClass::PubSub).soft_secs, 3);
+        assert_eq!(limits.of(ClientClass::PubSub).soft_time.as_secs(), 3);
         assert_eq!(limits.of(ClientClass::Replica).hard_bytes, 4);
     }
 

@@ -334,6 +334,11 @@ pub static TABLE: &[Setting] = &[
             of: &[
                 ("multi-thread", "Several threads"),
                 ("current-thread", "One thread for all connections; storage still has its own"),
+                (
+                    "per-core",
+                    "One thread for each CPU, each with a listening socket and connections of its \
+                     own",
+                ),
             ],
             get: |c| c.runtime.name(),
             set: |c, word| choose(RuntimeChoice::ALL, RuntimeChoice::name, word, &mut c.runtime),
@@ -346,7 +351,7 @@ pub static TABLE: &[Setting] = &[
         "worker-threads",
         "N",
         threads(|c| c.worker_threads.map_or(0, count), |c, n| c.worker_threads = at_least_one(n)),
-        "Threads of the runtime, with --runtime multi-thread. 0: one for each CPU",
+        "Threads of the runtime, with --runtime multi-thread or per-core. 0: one for each CPU",
     ),
     Setting::new(
         Heading::Observation,

@@ -28,6 +28,7 @@ fn events(shell: &mut Shell, line: &str) -> String {
             client: &client,
             may_walk: true,
             is_woken: false,
+            woken_by: None,
         };
         run(&mut context, &args, &mut Encoder::default()).unwrap();
         let name = |key: &Bytes| String::from_utf8(key.to_vec()).unwrap();

@@ -1,5 +1,5 @@
 //! Sorted sets: what reads single members, counts and ranks. The other commands are in the modules below,
-//! each with its rows: `add`, `remove`, `range`, `algebra` and `pop`.
+//! each with its rows: `add`, `remove`, `range`, `algebra`, `pop` and `sample`.
 
 use bytes::Bytes;
 
@@ -18,6 +18,7 @@ mod bounds;
 pub(super) mod pop;
 pub(super) mod range;
 pub(super) mod remove;
+pub(super) mod sample;
 
 const FAST: Flags = Flags::FAST;
 

@@ -6,9 +6,9 @@
 use bytes::Bytes;
 use pontoon_storage::engine::PageLimit;
 
-use super::collection::{self, Collection, ELEMENTS_PAGE};
+use super::collection::{self, Collection, ELEMENTS_PAGE, Element};
 use super::encoding::sorted_set as bytes_of;
-use super::encoding::{Kind, Record};
+use super::encoding::{Kind, MEMBER_BYTES_MAX, Record, hashed};
 use super::error::Result;
 use super::reader::{DbReader, expect_kind};
 
@@ -21,6 +21,7 @@ mod segments;
 mod tests;
 
 pub use algebra::{Aggregate, Operand, difference, intersection, intersection_len, union};
+pub use bytes_of::MEMBER_PREFIX;
 pub use change::{SortedSetEditor, store};
 pub use interval::{Interval, LexBound, ScoreBound, Slice};
 
@@ -39,6 +40,23 @@ const LISTPACK_MEMBER_BYTES_MAX: usize = 64;
 
 /// Members that are skipped by walking over them; the counts are asked for the place behind more of them.
 const SKIPPED_MAX: u64 = 128;
+
+/// The member that an element under [`MEMBER_PREFIX`] is, with its score.
+///
+/// # Errors
+/// The storage's, if it is damaged.
+pub fn scored((subkey, value): Element) -> Result<Scored> {
+    let (_, member) = hashed::split(MEMBER_PREFIX.len(), &subkey)?;
+    Ok((member, score_of(&value)?))
+}
+
+/// The score that the value of such an element is.
+///
+/// # Errors
+/// As for [`scored`].
+pub fn score_of(value: &[u8]) -> Result<f64> {
+    Ok(bytes_of::decode_score(value)?)
+}
 
 /// The sorted set of a key, for reading.
 #[derive(Debug, Clone)]
@@ -66,6 +84,11 @@ impl SortedSet {
         Ok(collection.map(|collection| Self { collection }))
     }
 
+    /// Its elements as they are stored: for what goes over collections of any type.
+    pub fn collection(&self) -> &Collection {
+        &self.collection
+    }
+
     /// How many members it has.
     pub fn size(&self) -> u64 {
         self.collection.size()
@@ -81,8 +104,11 @@ impl SortedSet {
     /// # Errors
     /// The storage's.
     pub fn score(&self, db: &mut DbReader<'_>, member: &[u8]) -> Result<Option<f64>> {
+        if member.len() > MEMBER_BYTES_MAX {
+            return Ok(None);
+        }
         let stored = self.collection.get(db, &bytes_of::member_subkey(member))?;
-        Ok(stored.map(|stored| bytes_of::decode_score(&stored)).transpose()?)
+        stored.map(|stored| score_of(&stored)).transpose()
     }
 
     /// The scores of several members, in their order, read as one batch.
@@ -94,13 +120,16 @@ impl SortedSet {
         db: &mut DbReader<'_>,
         members: &[impl AsRef<[u8]>],
     ) -> Result<Vec<Option<f64>>> {
-        let subkeys: Vec<_> =
-            members.iter().map(|member| bytes_of::member_subkey(member.as_ref())).collect();
+        let subkeys: Vec<_> = members
+            .iter()
+            .map(|member| match member.as_ref() {
+                // What is too long to be stored is not there, under whatever subkey.
+                member if member.len() > MEMBER_BYTES_MAX => Bytes::new(),
+                member => bytes_of::member_subkey(member),
+            })
+            .collect();
         let found = self.collection.get_many(db, &subkeys)?;
-        let scores = found
-            .into_iter()
-            .map(|stored| stored.map(|stored| bytes_of::decode_score(&stored)).transpose());
-        Ok(scores.collect::<pontoon_storage::Result<_>>()?)
+        found.into_iter().map(|found| found.map(|found| score_of(&found)).transpose()).collect()
     }
 
     /// Calls `visit` with the members of `slice`, in its order, until it returns `false`.

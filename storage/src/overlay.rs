@@ -22,6 +22,10 @@ mod tests;
 /// What one pending write costs in memory beside its key and value, roughly.
 const WRITE_OVERHEAD_BYTES: usize = 64;
 
+/// What is read at a time of what is below, where pending deletes hide the first of it: a page that begins
+/// as short as was asked for grows up to this.
+const GROWN_PAGE: PageLimit = PageLimit { entries: 256, bytes: 256 << 10 };
+
 /// Pending changes with the way back.
 #[derive(Debug, Default)]
 pub(crate) struct Overlay {
@@ -264,8 +268,19 @@ impl Below<'_> {
             let page = self.base.page(self.keyspace, &segment, self.reverse, self.limit)?;
             self.segment = rest_after(segment, self.reverse, &page);
             self.read = page.entries.into();
+            self.grow_limit();
         }
         Ok(self.read.front())
+    }
+
+    /// Whoever takes elements from one end of a range, one at a time, has deleted many there by the end of
+    /// a drain.
+    fn grow_limit(&mut self) {
+        let PageLimit { entries, bytes } = self.limit;
+        if entries < GROWN_PAGE.entries {
+            let entries = entries.max(1).saturating_mul(2).min(GROWN_PAGE.entries);
+            self.limit = PageLimit { entries, bytes: bytes.min(GROWN_PAGE.bytes) };
+        }
     }
 
     /// Splits `rest` into the next stretch without deleted intervals and what is behind it.

@@ -4,14 +4,19 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::engine::{Changes, Engine, EngineKind, EngineOptions, KeyspaceChanges, Page, PageLimit};
-use crate::keyspace::{Keyspace, KeyspaceNames};
+use crate::engine::{
+    Changes, Engine, EngineKind, EngineOptions, KeyspaceChanges, Page, PageLimit, Snapshot,
+};
+use crate::error::Result;
+use crate::keyspace::{Keyspace, KeyspaceId, KeyspaceNames};
 use crate::options::{Durability, SizeLimits};
+use crate::overlay::Overlay;
 use crate::range::KeyRange;
 use crate::read::{Reader, ScanOptions};
 use crate::shared::Shared;
@@ -221,6 +226,51 @@ fn check_form(changes: &Changes) {
             assert!(apart, "touching: {keyspace:?}");
             before = Some(end);
         }
+    }
+}
+
+/// Counts the pages that are read of an engine's snapshot.
+struct Counted {
+    snapshot: Box<dyn Snapshot>,
+    pages: AtomicUsize,
+}
+
+impl Snapshot for Counted {
+    fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Bytes>> {
+        self.snapshot.get(keyspace, key)
+    }
+
+    fn page(
+        &self,
+        keyspace: KeyspaceId,
+        range: &KeyRange,
+        reverse: bool,
+        limit: PageLimit,
+    ) -> Result<Page> {
+        self.pages.fetch_add(1, Ordering::Relaxed);
+        self.snapshot.page(keyspace, range, reverse, limit)
+    }
+}
+
+#[test]
+fn what_is_deleted_is_stepped_over_in_few_pages() {
+    let names = Arc::new(KeyspaceNames::new(STORE, 16));
+    let keyspace = names.intern("a").unwrap().id;
+    let engine = EngineKind::Memory.open(Path::new(""), &EngineOptions::default(), names).unwrap();
+    let key = |n: usize| Bytes::copy_from_slice(&n.to_be_bytes());
+    let writes = (0..2000).map(|n| (key(n), Some(Bytes::new()))).collect();
+    let filled = KeyspaceChanges { keyspace, ranges: BTreeMap::new(), writes };
+    engine.apply(&Changes { keyspaces: vec![filled] }, false).unwrap();
+    let snapshot = engine.snapshot().unwrap();
+    let counted = Counted { snapshot, pages: AtomicUsize::new(0) };
+    let mut overlay = Overlay::default();
+    (0..1000).chain(1100..2000).for_each(|n| overlay.delete(keyspace, key(n)));
+    for (reverse, first) in [(false, 1000), (true, 1099)] {
+        let page =
+            overlay.page(&counted, keyspace, &KeyRange::ALL, reverse, PageLimit::ONE).unwrap();
+        assert_eq!(page.entries, [(key(first), Bytes::new())]);
+        let pages = counted.pages.swap(0, Ordering::Relaxed);
+        assert!(pages < 14, "{pages}");
     }
 }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use crate::resp::{Args, Protocol};
 
 use super::clients::{Buffers, Client};

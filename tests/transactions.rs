@@ -442,6 +442,24 @@ fn replies_are_in_the_protocol_that_is_spoken() {
 }
 
 #[test]
+fn command_tells_what_kinds_of_commands_they_are() {
+    let server = Server::in_memory(&[]);
+    let mut client = server.connect();
+    let fast = "[noscript loading stale fast allow_busy]";
+    for (name, arity, flags, keys) in [
+        ("multi", 1, fast, "0 0 0"),
+        ("exec", 1, "[noscript loading stale skip_slowlog]", "0 0 0"),
+        ("discard", 1, fast, "0 0 0"),
+        ("watch", -2, fast, "1 -1 1"),
+        ("unwatch", 1, fast, "0 0 0"),
+    ] {
+        let info = client.run(&format!("COMMAND INFO {name}"));
+        let expected = format!("[[\"{name}\" {arity} {flags} {keys} [@transaction @");
+        assert!(info.starts_with(&expected), "{info}");
+    }
+}
+
+#[test]
 fn leaving_in_the_middle_runs_nothing() {
     let server = Server::in_memory(&[]);
     let mut client = server.connect();

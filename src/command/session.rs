@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use crate::resp::{Args, Protocol};
 
 use super::clients::{Buffers, Client};
@@ -49,9 +51,9 @@ pub struct Session {
 /// What came behind `MULTI` so far.
 #[derive(Debug, Clone, Default)]
 pub struct QueuedTransaction {
-    /// The commands.
+    /// The commands, as long as none has been refused.
     pub requests: Vec<Request>,
-    /// Bytes of their arguments.
+    /// Bytes of their arguments, with what each request and each argument costs besides.
     pub argument_bytes: usize,
     /// Whether a command was refused, so that `EXEC` refuses all.
     pub is_broken: bool,
@@ -136,9 +138,14 @@ impl Session {
 }
 
 impl QueuedTransaction {
-    /// Adds a command behind the others.
+    /// Adds a command behind the others, if they are going to run.
     pub fn push(&mut self, request: Request) {
-        self.argument_bytes += argument_bytes(&request.1);
+        if self.is_broken {
+            return;
+        }
+        let (_, args) = &request;
+        let overhead = size_of::<Request>() + args.len() * size_of::<Bytes>();
+        self.argument_bytes += argument_bytes(args) + overhead;
         self.requests.push(request);
     }
 }

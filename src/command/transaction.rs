@@ -15,7 +15,7 @@ use super::session::QueuedTransaction;
 use super::spec::{Command, Flags, Group, Run};
 use super::watch::WatchedKey;
 
-/// Bytes of arguments that may be queued behind one `MULTI`.
+/// Bytes of requests that may be queued behind one `MULTI`; the one that passes it is the last.
 pub const QUEUED_BYTES_MAX: usize = 512 << 20;
 
 const ANY_TIME: Flags =

@@ -8,6 +8,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::bench;
 use crate::check;
 use crate::config::Config;
+use crate::restore;
 use crate::settings::{self, Flags, Wrong};
 use crate::variables;
 
@@ -22,6 +23,8 @@ pub enum Action {
     Bench(Box<bench::cli::Bench>),
     /// Look for damage.
     Check(check::Check),
+    /// Make data of a checkpoint.
+    Restore(restore::Restore),
 }
 
 /// Understands `args`, the program's name first, and the `PONTOON_…` environment variables.
@@ -44,6 +47,7 @@ pub fn parse(
             return bench.check().map_err(conflict).map(|()| Action::Bench(bench));
         }
         Some(Command::Check(check)) => return Ok(Action::Check(check)),
+        Some(Command::Restore(restore)) => return Ok(Action::Restore(restore)),
         None => cli.serve,
     };
     let config = settings::assemble(serve.given, serve.file.as_deref());
@@ -109,6 +113,8 @@ enum Command {
     Bench(Box<bench::cli::Bench>),
     /// Look for damage in a directory that no server runs on
     Check(check::Check),
+    /// Make a directory of data of what SAVE or BGSAVE has made
+    Restore(restore::Restore),
 }
 
 pub(crate) fn parse_positive(text: &str) -> Result<usize, String> {

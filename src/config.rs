@@ -25,6 +25,8 @@ pub struct Config {
     pub port: u16,
     /// Where the data is; unused by the memory engine.
     pub dir: PathBuf,
+    /// Where checkpoints go; `None`: beside the data.
+    pub checkpoint_dir: Option<PathBuf>,
     /// What stores it.
     pub engine: EngineKind,
     /// Memory for the record cache, in bytes; 0: none.
@@ -49,6 +51,8 @@ pub struct Config {
     pub protected_mode: bool,
     /// How long a shutdown waits for clients' running commands.
     pub shutdown_timeout: Duration,
+    /// Who may use `DEBUG`.
+    pub debug_command: DebugCommand,
     /// The log's filter: a level, or `tracing` directives.
     pub log: String,
     /// Connections that may wait to be accepted, for each listening socket.
@@ -112,6 +116,32 @@ pub enum RuntimeChoice {
     PerCore,
 }
 
+/// Who may use `DEBUG` (`enable-debug-command`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DebugCommand {
+    /// Nobody.
+    #[default]
+    No,
+    /// Clients on this machine.
+    Local,
+    /// Everybody.
+    Yes,
+}
+
+impl DebugCommand {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::No, Self::Local, Self::Yes];
+
+    /// Its name as a value of the setting.
+    pub fn name(self) -> &'static str {
+        match self {
+            DebugCommand::No => "no",
+            DebugCommand::Local => "local",
+            DebugCommand::Yes => "yes",
+        }
+    }
+}
+
 impl DurabilityChoice {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Always, Self::Everysec, Self::No];
@@ -168,6 +198,7 @@ impl Default for Config {
             bind: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
             port: 6379,
             dir: PathBuf::from("./pontoon-data"),
+            checkpoint_dir: None,
             engine: default_engine(),
             cache_bytes: CACHE_BYTES_DEFAULT,
             engine_cache_bytes: EngineOptions::default().cache_bytes,
@@ -181,6 +212,7 @@ impl Default for Config {
             protected_mode: true,
             shutdown_timeout: Duration::from_secs(10),
             log: "notice".into(),
+            debug_command: DebugCommand::No,
             backlog_len_max: 511,
             timeout: Duration::ZERO,
             tcp_keepalive: Duration::from_secs(300),
@@ -214,6 +246,16 @@ impl Config {
             RuntimeChoice::MultiThread | RuntimeChoice::CurrentThread => 1,
             RuntimeChoice::PerCore => self.worker_threads.unwrap_or_else(num_cpus::get).max(1),
         }
+    }
+
+    /// Where checkpoints go. `<dir>-checkpoints` unless it is said, so that one disk has both, which makes a
+    /// checkpoint of RocksDB cheap.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.checkpoint_dir.clone().unwrap_or_else(|| {
+            let mut name = self.dir.file_name().unwrap_or("pontoon".as_ref()).to_owned();
+            name.push("-checkpoints");
+            self.dir.with_file_name(name)
+        })
     }
 
     /// When a write is acknowledged, for people: `none` where nothing lasts.

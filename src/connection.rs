@@ -155,7 +155,8 @@ impl Connection {
                     self.execute().await?;
                     tracing::debug!(%error, "closing");
                     if self.session.reply_mode == ReplyMode::On {
-                        self.replies.error(&format!("ERR {error}"));
+                        let fail = Fail::Reply(format!("ERR {error}").into());
+                        refuse(&fail, &self.service.state, &mut self.replies);
                     }
                     self.session.close_after_reply = true;
                 }

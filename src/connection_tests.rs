@@ -14,7 +14,7 @@ async fn connection() -> (Connection, TcpStream) {
     let store = Store::open(Options::in_memory().cache_bytes(1 << 20)).await.unwrap();
     let databases = Databases::open(&store).await.unwrap();
     let state = ServerState::new(Settings::default());
-    let service = Arc::new(Service { store, databases, state });
+    let service = Arc::new(Service::new(state, store, databases));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (stream, _) = listener.accept().await.unwrap();

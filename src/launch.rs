@@ -13,6 +13,7 @@ use crate::check;
 use crate::cli::{self, Action};
 use crate::config::{Config, RuntimeChoice};
 use crate::logging;
+use crate::restore;
 use crate::server::{self, Stopped};
 
 /// How long what still runs on the runtime may take once the server has stopped in order: nothing
@@ -27,6 +28,7 @@ pub fn launch(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Ex
         Ok(Action::Serve(config)) => serve(*config),
         Ok(Action::Bench(args)) => bench::run(*args),
         Ok(Action::Check(args)) => check::run(&args),
+        Ok(Action::Restore(args)) => restore::run(&args),
         Err(error) => {
             // A closed stderr leaves the exit code to tell.
             let _ = error.print();

@@ -15,7 +15,7 @@ use crate::command::{
     watch_prepared,
 };
 use crate::resp::{Args, Encoder, Protocol};
-use crate::service::Service;
+use crate::service::{Service, Storage};
 
 /// Commands in one run. Enough to make the crossing cheap, and few enough that one client's
 /// pipeline does not hold a lane for long.
@@ -91,9 +91,10 @@ impl PendingRun {
             self.execute_walk(service, session, replies).await;
             return None;
         }
+        let storage = service.storage().await;
         let requests = mem::take(&mut self.requests);
         let requests_len = requests.len();
-        let job = Job::new(service, session, requests, false);
+        let job = Job::new(service, storage, session, requests, false);
         match job.submit(self.argument_bytes).await {
             Ok(outcome) => {
                 replies.append(outcome.replies);
@@ -133,7 +134,8 @@ impl PendingRun {
                 Box::pin(execute_prepared_job(service, session, request, weight_bytes)).await
             }
             None => {
-                let job = Job::new(service, session, vec![request], true);
+                let storage = service.storage().await;
+                let job = Job::new(service, storage, session, vec![request], true);
                 job.submit(weight_bytes).await.map(|outcome| outcome.replies)
             }
         };
@@ -154,9 +156,11 @@ impl PendingRun {
         if self.requests.first().is_some_and(|(command, _)| command.is_write()) {
             return false;
         }
+        let storage = service.storage_now();
+        let Some(storage) = storage.as_deref() else { return false };
         let (mark, mut ran) = (replies.mark(), CachedRun::default());
-        let outcome = service.store.cached(|cached| {
-            let environment = environment(service, &session.client, session.db, false);
+        let outcome = storage.store.cached(|cached| {
+            let environment = environment(service, storage, &session.client, session.db, false);
             ran = execute_cached(cached, &environment, &self.requests, replies);
             Ok::<_, Error>(())
         });
@@ -181,12 +185,13 @@ impl PendingRun {
 
 fn environment<'a>(
     service: &'a Service,
+    storage: &'a Storage,
     client: &'a Arc<Client>,
     db: u8,
     may_walk: bool,
 ) -> Environment<'a> {
     Environment {
-        databases: &service.databases,
+        databases: &storage.databases,
         server: &service.state,
         client,
         db,
@@ -198,6 +203,7 @@ fn environment<'a>(
 /// One crossing: the commands, and what they need on the other side.
 struct Job {
     service: Arc<Service>,
+    storage: Arc<Storage>,
     client: Arc<Client>,
     requests: Vec<Request>,
     protocol: Protocol,
@@ -215,12 +221,14 @@ struct Outcome {
 impl Job {
     fn new(
         service: &Arc<Service>,
+        storage: Arc<Storage>,
         session: &Session,
         requests: Vec<Request>,
         may_walk: bool,
     ) -> Self {
         Self {
             service: Arc::clone(service),
+            storage,
             client: Arc::clone(&session.client),
             requests,
             protocol: session.protocol,
@@ -230,7 +238,7 @@ impl Job {
     }
 
     async fn submit(mut self, weight_bytes: usize) -> Result<Outcome, Error> {
-        let store = self.service.store.with_weight(weight_bytes);
+        let store = self.storage.store.with_weight(weight_bytes);
         if self.requests.iter().any(|(command, _)| command.is_write()) {
             return store.update(move |tx| self.write(tx)).await;
         }
@@ -256,7 +264,7 @@ impl Job {
     }
 
     fn environment(&self) -> Environment<'_> {
-        environment(&self.service, &self.client, self.db, self.may_walk)
+        environment(&self.service, &self.storage, &self.client, self.db, self.may_walk)
     }
 }
 
@@ -274,12 +282,13 @@ pub(crate) async fn execute_exec(
     let here = Arc::clone(service);
     let mut inside = session.clone();
     inside.in_exec = true;
-    let store = service.store.with_weight(queued.argument_bytes);
+    let storage = service.storage().await;
+    let store = storage.store.with_weight(queued.argument_bytes);
     let outcome = store
         .update(move |tx| {
             let mut replies = Encoder::new(inside.protocol);
             let client = Arc::clone(&inside.client);
-            let environment = environment(&here, &client, inside.db, true);
+            let environment = environment(&here, &storage, &client, inside.db, true);
             let requests = &queued.requests;
             let watch = watching.as_ref().map(|watching| &*watching.watch);
             execute_transaction(tx, &environment, &mut inside, watch, requests, &mut replies)?;
@@ -325,9 +334,11 @@ async fn execute_prepared_job(
     request: Request,
     weight_bytes: usize,
 ) -> Result<Encoder, Error> {
-    let store = service.store.with_weight(weight_bytes);
+    // The same for all three parts.
+    let storage = service.storage().await;
+    let store = storage.store.with_weight(weight_bytes);
     let watching = Watching::new(service, Arc::default());
-    let job = Job::new(service, session, vec![request.clone()], true);
+    let job = Job::new(service, Arc::clone(&storage), session, vec![request.clone()], true);
     // A place in the write lane's order: what is committed later counts as a change.
     let watching = store
         .update(move |tx| {
@@ -337,7 +348,7 @@ async fn execute_prepared_job(
             Ok::<_, Error>(watching)
         })
         .await?;
-    let job = Job::new(service, session, vec![request.clone()], true);
+    let job = Job::new(service, Arc::clone(&storage), session, vec![request.clone()], true);
     let background = store.with_lane(ReadLane::Background);
     let reading = background.view(move |view| {
         let environment = job.environment();
@@ -353,7 +364,7 @@ async fn execute_prepared_job(
         }
         None => return Ok(Encoder::new(session.protocol)),
     };
-    let job = Job::new(service, session, vec![request], true);
+    let job = Job::new(service, storage, session, vec![request], true);
     store.update(move |tx| job.write_prepared(tx, prepared, &watching)).await
 }
 
@@ -361,7 +372,7 @@ impl Job {
     fn write_prepared(
         self,
         tx: &mut Transaction,
-        prepared: Prepared,
+        prepared: (Prepared, Duration),
         watching: &Watching,
     ) -> Result<Encoder, Error> {
         let mut replies = Encoder::new(self.protocol);

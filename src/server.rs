@@ -7,7 +7,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pontoon_storage::{EngineKind, Store};
+use futures::FutureExt;
+use pontoon_storage::{EngineKind, Options, Store};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -20,6 +21,8 @@ use crate::idle;
 use crate::listener::Sockets;
 use crate::logging;
 use crate::open_files;
+use crate::rates;
+use crate::saver;
 use crate::service::Service;
 use crate::signals::StopSignals;
 use crate::storage_stats;
@@ -103,27 +106,23 @@ impl Server {
         let sockets = Sockets::bind(&config.bind, port, backlog, cores)
             .map_err(|(addr, error)| ServeError::Listen(addr, error))?;
         let addrs = sockets.first().map(|first| first.addrs().to_vec()).unwrap_or_default();
-        let store = Store::open(store_options(&config)).await.map_err(ServeError::Open)?;
-        let databases = match Databases::open(&store).await {
-            Ok(databases) => databases,
-            Err(error) => {
-                // The error at hand says more than one of closing.
-                let _ = store.close().await;
-                return Err(ServeError::Open(error));
-            }
-        };
+        let (store, databases) = open(store_options(&config)).await.map_err(ServeError::Open)?;
         config.port = addrs.first().map_or(config.port, SocketAddr::port);
         let state = ServerState::with_config(config);
-        let changing = store.clone();
-        state.live.on_change(move |old, new| change(&changing, old, new));
-        let service = Arc::new(Service { store, databases, state });
+        let service = Arc::new(Service::new(state, store, databases));
+        service.set_opener(|state| open(store_options(&state.live.current())).boxed());
+        let changing = Arc::downgrade(&service);
+        service.state.live.on_change(move |old, new| match changing.upgrade() {
+            Some(service) => change(&service, old, new),
+            None => Ok(()),
+        });
         let stop = watch::Sender::new(None);
         match start_accepting(sockets, &service, &stop) {
             Ok((acceptor, cores)) => Ok(Self { addrs, service, acceptor, cores, stop }),
             Err(error) => {
                 // Those that have started end without it.
                 drop(stop);
-                let _ = service.store.close().await;
+                let _ = service.storage().await.store.close().await;
                 Err(ServeError::System(format!("cannot start to accept clients: {error}")))
             }
         }
@@ -149,6 +148,11 @@ impl Server {
         periodic.spawn(sweep::sweep(Arc::clone(&service)));
         periodic.spawn(idle::close_idle(Arc::clone(&service)));
         periodic.spawn(storage_stats::sample(Arc::clone(&service)));
+        periodic.spawn(rates::sample(Arc::clone(&service)));
+        // Until the end, for those who wait for what they have asked for.
+        let mut saver = JoinSet::new();
+        let checkpoints = service.state.live.current().checkpoints();
+        saver.spawn(saver::save_when_asked(Arc::clone(&service), checkpoints));
         let mut serving = pin!(async {
             acceptor.serve().await;
             for core in cores {
@@ -163,11 +167,12 @@ impl Server {
         periodic.abort_all();
         stop.send_replace(Some(patience));
         service.state.waiting.close();
+        service.state.parked.close();
         // What was received is still answered.
         service.state.pause.end();
         let stopping = async {
             serving.await;
-            service.store.close().await.map_err(ServeError::Close)?;
+            service.storage().await.store.close().await.map_err(ServeError::Close)?;
             tracing::info!("stopped");
             Ok(Stopped::Cleanly)
         };
@@ -215,6 +220,19 @@ async fn asked_to_stop(state: &ServerState, signals: &mut StopSignals) -> Durati
     }
 }
 
+/// Opens the store and what is in it.
+async fn open(options: Options) -> Result<(Store, Databases), pontoon_storage::Error> {
+    let store = Store::open(options).await?;
+    match Databases::open(&store).await {
+        Ok(databases) => Ok((store, databases)),
+        Err(error) => {
+            // The error at hand says more than one of closing.
+            let _ = store.close().await;
+            Err(error)
+        }
+    }
+}
+
 /// Files that clients cannot have: the engine's, and those of the cores behind the first.
 fn other_files(config: &Config) -> u32 {
     let engine = if config.engine == EngineKind::Rocksdb { ENGINE_OPEN_FILES_MAX } else { 0 };
@@ -225,7 +243,7 @@ fn other_files(config: &Config) -> u32 {
 
 /// Makes what `CONFIG SET` changes come true, where it takes more than that others read it. What may
 /// fail comes first, so that nothing has to be undone.
-fn change(store: &Store, old: &Config, new: &Config) -> Result<(), (&'static str, String)> {
+fn change(service: &Service, old: &Config, new: &Config) -> Result<(), (&'static str, String)> {
     if new.clients_max != old.clients_max {
         let room = open_files::make_room(new.clients_max, other_files(new)).clients;
         if room < new.clients_max {
@@ -237,7 +255,11 @@ fn change(store: &Store, old: &Config, new: &Config) -> Result<(), (&'static str
         }
     }
     if new.durability != old.durability {
-        store
+        let storage = service.storage_now();
+        let storage = storage.as_deref();
+        let storage = storage.ok_or(("durability", "the store is being reopened".to_owned()))?;
+        storage
+            .store
             .set_durability(new.durability.durability())
             .map_err(|error| ("durability", error.to_string()))?;
     }

@@ -11,7 +11,7 @@ use crate::service::Service;
 /// How old the figures get.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Keeps the figures that `INFO` shows fresh, until the store is closed.
+/// Keeps the figures that `INFO` shows fresh, until the server stops.
 pub(crate) async fn sample(service: Arc<Service>) {
     let latest = Arc::new(Mutex::new(Vec::new()));
     let shown = Arc::clone(&latest);
@@ -22,11 +22,10 @@ pub(crate) async fn sample(service: Arc<Service>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match service.store.stats().await {
+        match service.storage().await.store.stats().await {
             Ok(stats) => {
                 *latest.lock().unwrap_or_else(PoisonError::into_inner) = lines(&stats);
             }
-            Err(pontoon_storage::Error::Closed) => return,
             Err(error) => tracing::debug!(%error, "the storage has no figures for the moment"),
         }
     }
@@ -69,13 +68,14 @@ fn cache_lines(figures: &CacheStats) -> impl Iterator<Item = (String, String)> {
 
 fn lane_lines(lane: &str, figures: &LaneStats) -> impl Iterator<Item = (String, String)> {
     [
-        ("queued", figures.queued),
-        ("drains", figures.drains),
-        ("operations", figures.operations),
-        ("waited", figures.waited),
-        ("cancelled", figures.cancelled),
-        ("panicked", figures.panicked),
+        ("queued", figures.queued.to_string()),
+        ("drains", figures.drains.to_string()),
+        ("operations", figures.operations.to_string()),
+        ("mean_batch", format!("{:.2}", figures.mean_batch())),
+        ("waited", figures.waited.to_string()),
+        ("cancelled", figures.cancelled.to_string()),
+        ("panicked", figures.panicked.to_string()),
     ]
-    .map(|(name, figure)| (format!("{lane}_lane_{name}"), figure.to_string()))
+    .map(|(name, figure)| (format!("{lane}_lane_{name}"), figure))
     .into_iter()
 }

@@ -1,8 +1,8 @@
 //! The periodic removal of keys whose time has come and of what flushes left behind.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::time::{Duration, Instant};
 
 use pontoon_storage::{Error, ReadLane, Transaction};
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -59,44 +59,59 @@ pub(crate) async fn sweep(service: Arc<Service>) {
 /// Removes what there is to remove now. Each step is an operation of its own, so that clients' writes
 /// come in between.
 async fn sweep_once(service: &Arc<Service>, progress: &mut SweepProgress) -> data::Result<()> {
-    let (looking, so_far) = (Arc::clone(service), progress.clone());
-    let background = service.store.with_lane(ReadLane::Background);
-    let (expired, garbage) = background
+    let storage = service.storage().await;
+    let (databases, so_far) = (storage.databases.clone(), progress.clone());
+    let here = Arc::clone(service);
+    let (expired, garbage) = storage
+        .store
+        .with_lane(ReadLane::Background)
         .view(move |view| {
-            let databases = &looking.databases;
-            let expired = has_expired(view, databases, now_ms(), &so_far)?;
-            Ok::<_, data::Error>((expired, has_garbage(view, databases)?))
+            // Read behind the snapshot: what is written once it is off is not in here.
+            let is_active = here.state.active_expire.load(Acquire);
+            let expired = is_active && has_expired(view, &databases, now_ms(), &so_far)?;
+            Ok::<_, data::Error>((expired, has_garbage(view, &databases)?))
         })
         .await?;
+    // Each step takes it anew, as it may be closed in between.
+    drop(storage);
     // While writes are paused nothing changes, though keys whose time has come are not to be seen.
     let is_paused = || service.state.pause.until(true).is_some();
     let mut more = expired;
     while more && !is_paused() {
         let (here, mut next) = (Arc::clone(service), progress.clone());
+        let storage = service.storage().await;
+        let databases = storage.databases.clone();
         let step = move |tx: &mut Transaction| {
+            let begun = Instant::now();
+            if !here.state.active_expire.load(Acquire) {
+                return Ok((false, next));
+            }
             let limit = SWEEP_STEP_DEFAULT;
             let mut effects = Effects { interest: here.state.interest(), ..Effects::default() };
             let now_ms = now_ms();
-            let done = expire_step(tx, &here.databases, now_ms, limit, &mut next, &mut effects)?;
+            let done = expire_step(tx, &databases, now_ms, limit, &mut next, &mut effects)?;
             tell_expired(tx, &here.state, effects);
             // Before the commit: whoever sees that the keys are gone must see them counted.
             here.state.stats.expired_keys.fetch_add(done.removed, Relaxed);
+            here.state.note_expire_cycle(begun.elapsed());
             Ok::<_, data::Error>((done.more, next))
         };
-        (more, *progress) = service.store.update(step).await?;
+        (more, *progress) = storage.store.update(step).await?;
     }
     let mut more = garbage;
     while more {
-        let (here, mut next) = (Arc::clone(service), progress.clone());
+        let mut next = progress.clone();
+        let storage = service.storage().await;
+        let databases = storage.databases.clone();
         let step = move |tx: &mut _| {
             for _ in 0..GARBAGE_STEPS_PER_OPERATION {
-                if !sweep_step(tx, &here.databases, GARBAGE_STEP_LEN, &mut next)? {
+                if !sweep_step(tx, &databases, GARBAGE_STEP_LEN, &mut next)? {
                     return Ok((false, next));
                 }
             }
             Ok::<_, data::Error>((true, next))
         };
-        (more, *progress) = service.store.update(step).await?;
+        (more, *progress) = storage.store.update(step).await?;
     }
     Ok(())
 }

@@ -133,7 +133,7 @@ const SUBCOMMANDS: &[Command] = &[
     admin_row("client|unblock", -3, unblock).docs(
         "5.0.0",
         "O(log N) with the number of connections",
-        "Sends a client on its way that waits for a key",
+        "Sends a client on its way that waits",
     ),
     admin_row("client|unpause", 2, unpause).docs(
         "6.2.0",
@@ -289,8 +289,11 @@ fn unblock(
     };
     let id = integer(id)?;
     let client = u64::try_from(id).ok().and_then(|id| context.server.clients.get(id));
-    let waiter = client.and_then(|client| client.waiter().clone());
-    out.integer(waiter.is_some_and(|waiter| waiter.unblock(with_error)).into());
+    let is_unblocked = client.is_some_and(|client| {
+        let waiter = client.waiter().clone();
+        waiter.is_some_and(|waiter| waiter.unblock(with_error)) || client.unpark(with_error)
+    });
+    out.integer(is_unblocked.into());
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use crate::resp::Protocol;
 
@@ -31,6 +31,7 @@ pub struct Client {
     profile: Mutex<Profile>,
     watch: Mutex<Option<Arc<Watch>>>,
     waiter: Mutex<Option<Arc<Waiter>>>,
+    parked: Mutex<Option<oneshot::Sender<bool>>>,
     mailbox: Mutex<Mailbox>,
     /// Bytes that its connection has taken out of the mailbox, or encoded, and not written yet.
     unsent: AtomicUsize,
@@ -132,6 +133,7 @@ impl Client {
             profile: Mutex::new(profile),
             watch: Mutex::default(),
             waiter: Mutex::default(),
+            parked: Mutex::default(),
             mailbox: Mutex::default(),
             unsent: AtomicUsize::new(0),
             notify: Notify::new(),
@@ -154,6 +156,17 @@ impl Client {
     /// What it waits for; `None`: nothing.
     pub fn waiter(&self) -> MutexGuard<'_, Option<Arc<Waiter>>> {
         lock(&self.waiter)
+    }
+
+    pub(super) fn set_parked(&self, send_on: Option<oneshot::Sender<bool>>) {
+        *lock(&self.parked) = send_on;
+    }
+
+    /// Sends it on, with an error or as if its time were up, if it waits for something else than a key;
+    /// whether it did. [`waiter`](Client::waiter) is for those that wait for keys.
+    pub fn unpark(&self, with_error: bool) -> bool {
+        let send_on = lock(&self.parked).take();
+        send_on.is_some_and(|send_on| send_on.send(with_error).is_ok())
     }
 
     /// The protocol that messages for it are encoded in.

@@ -145,7 +145,7 @@ fn head(text: &str) -> String {
 }
 
 fn resetstat(context: &mut ConnectionContext<'_>, _: &Args, out: &mut Encoder) -> Result<(), Fail> {
-    context.server.stats.reset();
+    context.server.reset_stats();
     out.ok();
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::spec::{Command, Group};
+use super::syntax::{parse, render};
 use super::table::all;
 
 const INTRODUCTION: &str = "\
@@ -92,7 +93,15 @@ pub fn commands_markdown() -> String {
 fn push_row(page: &mut String, command: &Command) {
     let Command { arity, since, complexity, summary, .. } = command;
     let name = command.name.to_ascii_uppercase().replace('|', " ");
-    push(page, format_args!("| `{name}` | {arity} | {since} | {complexity} | {summary} |\n"));
+    // A test sees to it that every line makes sense. A bar would end the cell, even in a code span.
+    let arguments = render(&parse(command.syntax).unwrap_or_default()).replace('|', "\\|");
+    let gap = if arguments.is_empty() { "" } else { " " };
+    push(
+        page,
+        format_args!(
+            "| `{name}{gap}{arguments}` | {arity} | {since} | {complexity} | {summary} |\n"
+        ),
+    );
 }
 
 fn push(page: &mut String, text: std::fmt::Arguments<'_>) {

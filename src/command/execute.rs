@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use pontoon_storage::{Cached, Reader};
 
@@ -75,11 +75,16 @@ pub fn execute_read(
     let mut state = environment.run_state();
     let reply_start = out.len_bytes();
     let mut ran = Ran::default();
-    prefetch(reader, environment, &mut state, requests);
+    let prefetching = server.begin_command();
+    // Each command has its part of what was done for all.
+    let share = match prefetch(reader, environment, &mut state, requests) {
+        true => prefetching.spent() / u32::try_from(requests.len()).unwrap_or(u32::MAX),
+        false => Duration::ZERO,
+    };
+    let mut timing = server.begin_command();
     for (position, (command, args)) in requests.iter().enumerate() {
         state.begin_command(position);
         let (mark, lookups) = (out.mark(), state.mark_lookups());
-        let timing = server.begin_command();
         let outcome = run_read(reader, &mut state, environment, command, args, out);
         if let Err(Fail::Walk) = outcome {
             out.truncate_to(mark);
@@ -87,7 +92,8 @@ pub fn execute_read(
             ran.walks = true;
             break;
         }
-        server.end_command(timing, command, args, environment.client, outcome.is_err());
+        let timed = timing.plus(share);
+        timing = server.end_command(timed, command, args, environment.client, outcome.is_err());
         environment.tell_monitors(command, args);
         reply_failure(outcome, mark, server, out);
         ran.done += 1;
@@ -118,11 +124,28 @@ pub(super) fn run_read(
     run(&mut context, args, out)
 }
 
-/// Does the first part of a command that walks far and writes: see [`Prepare`](super::Prepare).
+/// Does the first part of a command that walks far and writes: see [`Prepare`](super::Prepare). Returns
+/// the rest of it, and how long the first part took.
 ///
 /// # Errors
-/// What the command answers instead.
+/// What the command answers instead; it is counted then.
 pub fn prepare(
+    reader: &dyn Reader,
+    environment: &Environment<'_>,
+    request: &Request,
+) -> Result<(Prepared, Duration), Fail> {
+    let (command, args) = request;
+    let timing = environment.server.begin_command();
+    match prepare_unmeasured(reader, environment, request) {
+        Ok(prepared) => Ok((prepared, timing.spent())),
+        Err(fail) => {
+            environment.server.end_command(timing, command, args, environment.client, true);
+            Err(fail)
+        }
+    }
+}
+
+fn prepare_unmeasured(
     reader: &dyn Reader,
     environment: &Environment<'_>,
     (command, args): &Request,
@@ -168,13 +191,13 @@ pub fn execute_cached(
     let mut state = environment.run_state();
     let reply_start = out.len_bytes();
     let mut ran = CachedRun::default();
+    let mut timing = server.begin_command();
     for (command, args) in requests {
         let is_plain = matches!(command.run, Run::Read(_)) && !command.is_walking();
         if !is_plain || command.keys == KeySpec::NONE && command.movable_keys.is_none() {
             break;
         }
         let (mark, lookups) = (out.mark(), state.mark_lookups());
-        let timing = server.begin_command();
         let outcome = run_read(cached, &mut state, environment, command, args, out);
         if cached.has_missed() || matches!(outcome, Err(Fail::Walk)) {
             out.truncate_to(mark);
@@ -182,7 +205,7 @@ pub fn execute_cached(
             ran.is_limited = cached.is_exhausted();
             break;
         }
-        server.end_command(timing, command, args, environment.client, outcome.is_err());
+        timing = server.end_command(timing, command, args, environment.client, outcome.is_err());
         environment.tell_monitors(command, args);
         reply_failure(outcome, mark, server, out);
         ran.done += 1;
@@ -217,9 +240,9 @@ pub fn run_connection(
         Run::Read(_) | Run::Write(_) => Err(misplaced(command)),
     };
     let is_ok = outcome.is_ok();
-    server.end_command(timing, command, args, &session.client, !is_ok);
-    // `EXEC` is shown behind the commands that it runs.
+    // What EXEC takes is known once the commands have run, and it is shown behind them.
     if !session.wants_exec {
+        server.end_command(timing, command, args, &session.client, !is_ok);
         server.tell_monitors(command, args, &session.client, session.db);
     }
     reply_failure(outcome, mark, server, out);
@@ -229,24 +252,24 @@ pub fn run_connection(
 
 /// Encodes the error reply of a request that [`admit`](super::admit) refused, and counts it.
 pub fn refuse(fail: &Fail, server: &ServerState, out: &mut Encoder) {
-    server.stats.error_replies.fetch_add(1, Relaxed);
+    server.count_error(&fail.to_text());
     fail.encode(out);
 }
 
 /// Reads the records of the keys of `requests` as one batch, as far as that is kept in memory, unless
-/// there is just one: the engine answers many at once cheaper than one by one.
+/// there is just one: the engine answers many at once cheaper than one by one. Whether it read any.
 fn prefetch(
     reader: &dyn Reader,
     environment: &Environment<'_>,
     state: &mut RunState,
     requests: &[Request],
-) {
+) -> bool {
     let keys = requests
         .iter()
         .enumerate()
         .flat_map(|(index, (command, args))| command.keys.of(args).map(move |key| (index, key)));
     // An error is met again, and answered, by the command that looks the key up.
-    let _ = state.prefetch(reader, environment.db, keys);
+    state.prefetch(reader, environment.db, keys).unwrap_or(true)
 }
 
 pub(super) fn reply_failure(

@@ -2,6 +2,7 @@
 //! served who waited for what they did.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use pontoon_storage::{Reader, Transaction};
@@ -20,6 +21,7 @@ use super::pubsub::Effect;
 use super::server_state::ServerState;
 use super::session::Session;
 use super::spec::{Command, Prepared, Run};
+use super::table::lookup;
 use super::waiting::{Answer, Blocked, Waiter};
 use super::watch::{Watch, WatchedKey};
 
@@ -67,6 +69,7 @@ pub fn execute_write(
                 out.truncate_to(mark);
                 environment.tell_monitors(command, args);
                 let Environment { server, client, db, .. } = *environment;
+                server.begin_waiting(timing, command);
                 let request = request.clone();
                 run.blocked = Some(server.waiting.wait(request, db, out.protocol(), client, block));
                 run.ran.done += 1;
@@ -96,6 +99,23 @@ pub fn execute_write(
 /// # Errors
 /// As for [`execute_write`].
 pub fn execute_transaction(
+    tx: &mut Transaction,
+    environment: &Environment<'_>,
+    session: &mut Session,
+    watch: Option<&Watch>,
+    requests: &[Request],
+    out: &mut Encoder,
+) -> pontoon_storage::Result<()> {
+    let (server, client) = (environment.server, environment.client);
+    let timing = server.begin_command();
+    run_transaction(tx, environment, session, watch, requests, out)?;
+    if let Some(exec) = lookup(b"exec") {
+        server.end_command(timing, exec, &Args::new(), client, false);
+    }
+    Ok(())
+}
+
+fn run_transaction(
     tx: &mut Transaction,
     environment: &Environment<'_>,
     session: &mut Session,
@@ -165,8 +185,8 @@ pub fn watch_prepared(
     Ok(())
 }
 
-/// Does the second part of a command that walked far, over a snapshot, before it writes; or all of it, if
-/// `watch` has seen a change of what it read.
+/// Does the second part of a command that walked far, over a snapshot, before it writes, of which the first
+/// took `reading`; or all of it, if `watch` has seen a change of what it read.
 ///
 /// # Errors
 /// As for [`execute_write`].
@@ -175,7 +195,7 @@ pub fn execute_prepared(
     environment: &Environment<'_>,
     request: &Request,
     watch: &Watch,
-    prepared: Prepared,
+    (prepared, reading): (Prepared, Duration),
     out: &mut Encoder,
 ) -> pontoon_storage::Result<()> {
     let mut state = environment.run_state();
@@ -184,7 +204,7 @@ pub fn execute_prepared(
     }
     let (command, args) = request;
     let mark = out.mark();
-    let timing = environment.server.begin_command();
+    let timing = environment.server.begin_command().plus(reading);
     let outcome = in_savepoint(tx, &mut state, environment, None, |context| prepared(context, out));
     environment.server.end_command(timing, command, args, environment.client, outcome.is_err());
     environment.tell_monitors(command, args);
@@ -303,7 +323,7 @@ fn serve(
     }
     let Some(sender) = claimed else { return false };
     let failed = outcome.is_err();
-    environment.server.end_command(timing, command, args, environment.client, failed);
+    environment.server.end_waiting(timing, command, args, environment.client, failed);
     reply_failure(outcome, mark, environment.server, &mut reply);
     tx.after_commit(move |committed| {
         let answer = committed.map_or_else(Answer::Failed, |()| Answer::Served(reply));

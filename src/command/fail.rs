@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::data;
-use crate::resp::Encoder;
+use crate::resp::{Args, Encoder};
 
 /// A command's failure: an error reply. What the command wrote is undone.
 #[derive(Debug, Clone)]
@@ -73,6 +73,33 @@ impl Fail {
         Fail::Reply(format!("ERR wrong number of arguments for '{full_name}' command").into())
     }
 
+    /// More arguments than the subcommand of this request takes.
+    pub fn subcommand_syntax(args: &Args) -> Fail {
+        let shown = |position: usize| {
+            let arg = args.get(position).map(|arg| arg.get(..128).unwrap_or(arg));
+            String::from_utf8_lossy(arg.unwrap_or_default())
+        };
+        let (own, container) = (shown(1), shown(0).to_uppercase());
+        let text = format!(
+            "ERR unknown subcommand or wrong number of arguments for '{own}'. Try {container} HELP."
+        );
+        Fail::Reply(text.into())
+    }
+
+    /// The error reply's text.
+    pub fn to_text(&self) -> Cow<'_, str> {
+        match self {
+            Fail::Reply(text) => Cow::Borrowed(text),
+            Fail::Storage(error) => {
+                let code = if is_write_failure(error) { "MISCONF" } else { "ERR" };
+                format!("{code} {error}").into()
+            }
+            // Whoever runs commands takes these two for what they are; in a place where nothing waits
+            // and nothing is run again, they are answered like this.
+            Fail::Walk | Fail::Block(_) => "ERR the command cannot run here".into(),
+        }
+    }
+
     /// An expiry out of range in the command of this name.
     pub fn expire_time(name: &str) -> Fail {
         Fail::Reply(format!("ERR invalid expire time in '{name}' command").into())
@@ -81,15 +108,8 @@ impl Fail {
     /// Encodes the error reply.
     pub fn encode(&self, out: &mut Encoder) {
         match self {
-            Fail::Reply(text) => out.error(text),
-            Fail::Storage(error) => {
-                let code = if is_write_failure(error) { "MISCONF" } else { "ERR" };
-                out.error(&format!("{code} {error}"));
-            }
-            // Whoever runs commands takes these two for what they are; in a place where nothing waits
-            // and nothing is run again, they are answered like this.
-            Fail::Walk => out.error("ERR the command cannot run here"),
             Fail::Block(block) => block.nothing.encode(out),
+            fail => out.error(&fail.to_text()),
         }
     }
 }

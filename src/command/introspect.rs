@@ -1,5 +1,7 @@
 //! `COMMAND`, and the `HELP` of every container: the table as clients see it.
 
+use bytes::Bytes;
+
 use crate::glob;
 use crate::resp::{Args, Encoder};
 
@@ -7,6 +9,7 @@ use super::args::{at_least, is};
 use super::context::ConnectionContext;
 use super::fail::Fail;
 use super::spec::{Command, Flags, Group, KeySpec, Run};
+use super::syntax::{Argument, ArgumentKind, parse};
 use super::table::{all, find, lookup};
 
 const ANY_TIME: Flags = Flags::LOADING.or(Flags::STALE);
@@ -29,6 +32,8 @@ pub(super) const COMMANDS: &[Command] = &[row("command", -1, Run::Connection(com
             "    Returns the documentation of the commands named, or of all.",
             "GETKEYS <command> [<arg> ...]",
             "    Returns which of the arguments are keys.",
+            "GETKEYSANDFLAGS <command> [<arg> ...]",
+            "    Returns which of the arguments are keys, and what is done with each.",
             "INFO [<name> ...]",
             "    Returns the details of the commands named, or of all.",
             "LIST [FILTERBY <MODULE <name>|ACLCAT <category>|PATTERN <pattern>>]",
@@ -52,6 +57,13 @@ const SUBCOMMANDS: &[Command] = &[
         "O(N) with the number of arguments",
         "Returns which of a command's arguments are keys",
     ),
+    row("command|getkeysandflags", -4, Run::Connection(getkeysandflags))
+        .syntax("command [arg ...]")
+        .docs(
+            "7.0.0",
+            "O(N) with the number of arguments",
+            "Returns which of a command's arguments are keys, and what is done with each",
+        ),
     row("command|help", 2, Run::Connection(help)).docs("5.0.0", "O(1)", "Returns a short help"),
     row("command|info", -2, Run::Connection(info)).docs(
         "2.8.13",
@@ -156,6 +168,32 @@ fn list(_: &mut ConnectionContext<'_>, args: &Args, out: &mut Encoder) -> Result
 }
 
 fn getkeys(_: &mut ConnectionContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
+    let (_, keys) = keys_of_request(args)?;
+    out.array(keys.len());
+    for key in keys {
+        out.bulk(&key);
+    }
+    Ok(())
+}
+
+fn getkeysandflags(
+    _: &mut ConnectionContext<'_>,
+    args: &Args,
+    out: &mut Encoder,
+) -> Result<(), Fail> {
+    let (command, keys) = keys_of_request(args)?;
+    let access = command.access_of_keys();
+    out.array(keys.len());
+    for (position, key) in keys.iter().enumerate() {
+        out.array(2);
+        out.bulk(key);
+        reply_names(access.get(position).or(access.last()).map_or(&[][..], Vec::as_slice), out);
+    }
+    Ok(())
+}
+
+/// The command that the arguments behind the first two are, and its keys.
+fn keys_of_request(args: &Args) -> Result<(&'static Command, Vec<Bytes>), Fail> {
     let ([_, _], request) = at_least(args)?;
     let request = request.to_vec();
     let command = find(&request).map_err(|_| Fail::text("ERR Invalid command specified"))?;
@@ -165,12 +203,11 @@ fn getkeys(_: &mut ConnectionContext<'_>, args: &Args, out: &mut Encoder) -> Res
     if !command.accepts(request.len()) {
         return Err(Fail::text("ERR Invalid number of arguments specified for command"));
     }
-    let keys = command.keys_of(&request);
-    out.array(keys.len());
-    for key in keys {
-        out.bulk(key);
+    let keys: Vec<Bytes> = command.keys_of(&request).into_iter().cloned().collect();
+    if keys.is_empty() && !command.flags.contains(Flags::NO_MANDATORY_KEYS) {
+        return Err(Fail::text("ERR Invalid arguments specified for command"));
     }
-    Ok(())
+    Ok((command, keys))
 }
 
 fn reply_all_details(out: &mut Encoder) {
@@ -192,7 +229,7 @@ fn reply_details(command: &Command, out: &mut Encoder) {
     }
     let categories: Vec<_> = categories(command).iter().map(|name| format!("@{name}")).collect();
     reply_names(&categories, out);
-    out.array(0);
+    out.set(0);
     reply_key_specs(command, out);
     out.array(command.subcommands.len());
     for subcommand in command.subcommands {
@@ -200,18 +237,39 @@ fn reply_details(command: &Command, out: &mut Encoder) {
     }
 }
 
+/// One for each kind of access: where the keys that are accessed in the same way stand.
 fn reply_key_specs(command: &Command, out: &mut Encoder) {
     let KeySpec { first, last, step } = command.keys;
     if step == 0 {
-        out.array(0);
+        out.set(0);
         return;
     }
-    // Counted from the first key, unless from the end.
-    let last = if last < 0 { i64::from(last) } else { i64::from(last) - i64::from(first) };
-    out.array(1);
+    let access = command.access_of_keys();
+    // Keys that follow each other in a fixed number may be accessed each in its own way.
+    let fixed = u32::try_from(last).ok().map(|last| (last.saturating_sub(first)) / step + 1);
+    let specs: Vec<(u32, i64, &[&str])> = match fixed {
+        Some(keys) if access.len() > 1 => (0..keys)
+            .map(|key| {
+                let access = access.get(key as usize).or(access.last());
+                (first + key * step, 0, access.map_or(&[][..], Vec::as_slice))
+            })
+            .collect(),
+        // Counted from the first key, unless from the end.
+        _ => {
+            let last = if last < 0 { i64::from(last) } else { i64::from(last) - i64::from(first) };
+            vec![(first, last, access.first().map_or(&[][..], Vec::as_slice))]
+        }
+    };
+    out.set(specs.len());
+    for (first, last, access) in specs {
+        reply_key_spec(first, last, step, access, out);
+    }
+}
+
+fn reply_key_spec(first: u32, last: i64, step: u32, access: &[&str], out: &mut Encoder) {
     out.map(3);
     out.bulk(b"flags");
-    reply_names(&[if command.is_write() { "RW" } else { "RO" }], out);
+    reply_names(access, out);
     out.bulk(b"begin_search");
     out.map(2);
     reply_pair(b"type", b"index", out);
@@ -231,17 +289,59 @@ fn reply_key_specs(command: &Command, out: &mut Encoder) {
 }
 
 fn reply_docs(command: &Command, out: &mut Encoder) {
-    out.map(if command.subcommands.is_empty() { 4 } else { 5 });
+    // A test sees to it that every line makes sense.
+    let arguments = parse(command.syntax).unwrap_or_default();
+    let is_container = !command.subcommands.is_empty();
+    out.map(4 + usize::from(!arguments.is_empty()) + usize::from(is_container));
     reply_pair(b"summary", command.summary.as_bytes(), out);
     reply_pair(b"since", command.since.as_bytes(), out);
     reply_pair(b"group", command.group.name().as_bytes(), out);
     reply_pair(b"complexity", command.complexity.as_bytes(), out);
-    if !command.subcommands.is_empty() {
+    if !arguments.is_empty() {
+        out.bulk(b"arguments");
+        reply_arguments(&arguments, command, out);
+    }
+    if is_container {
         out.bulk(b"subcommands");
         out.map(command.subcommands.len());
         for subcommand in command.subcommands {
             out.bulk(subcommand.name.as_bytes());
             reply_docs(subcommand, out);
+        }
+    }
+}
+
+fn reply_arguments(arguments: &[Argument], command: &Command, out: &mut Encoder) {
+    out.array(arguments.len());
+    for argument in arguments {
+        let flags: Vec<&str> = [
+            (argument.optional, "optional"),
+            (argument.multiple, "multiple"),
+            (argument.multiple_token, "multiple_token"),
+        ]
+        .into_iter()
+        .filter_map(|(is_set, flag)| is_set.then_some(flag))
+        .collect();
+        let is_key = argument.kind == ArgumentKind::Key && command.keys != KeySpec::NONE;
+        let has_parts = matches!(argument.kind, ArgumentKind::OneOf | ArgumentKind::Block);
+        let parts = [is_key, argument.token.is_some(), !flags.is_empty(), has_parts];
+        out.map(2 + parts.into_iter().map(usize::from).sum::<usize>());
+        reply_pair(b"name", argument.name.as_bytes(), out);
+        reply_pair(b"type", argument.kind.name().as_bytes(), out);
+        if is_key {
+            out.bulk(b"key_spec_index");
+            out.integer(0);
+        }
+        if let Some(token) = &argument.token {
+            reply_pair(b"token", token.as_bytes(), out);
+        }
+        if !flags.is_empty() {
+            out.bulk(b"flags");
+            reply_names(&flags, out);
+        }
+        if has_parts {
+            out.bulk(b"arguments");
+            reply_arguments(&argument.arguments, command, out);
         }
     }
 }
@@ -259,7 +359,7 @@ fn reply_names(names: &[impl AsRef<str>], out: &mut Encoder) {
 }
 
 /// A command, or by `container|subcommand` a subcommand.
-fn by_full_name(name: &[u8]) -> Option<&'static Command> {
+pub(super) fn by_full_name(name: &[u8]) -> Option<&'static Command> {
     let container = name.split(|&byte| byte == b'|').next()?;
     let command = lookup(container)?;
     if container.len() == name.len() {
@@ -272,8 +372,8 @@ fn flags(command: &Command) -> Vec<&'static str> {
     let access = match command.run {
         Run::Read(_) if command.reads_keyspace() => Some("readonly"),
         Run::Write(_) if command.has_effects() => Some("write"),
-        Run::Write(_) => None,
-        Run::Read(_) | Run::Connection(_) | Run::Async(..) => None,
+        _ if command.flags.contains(Flags::READONLY) => Some("readonly"),
+        Run::Read(_) | Run::Write(_) | Run::Connection(_) | Run::Async(..) => None,
     };
     let named = Flags::NAMED.iter().filter(|(flag, _)| command.flags.contains(*flag));
     access.into_iter().chain(named.map(|(_, name)| *name)).collect()
@@ -292,7 +392,11 @@ fn categories(command: &Command) -> Vec<&'static str> {
     }
     // Redis counts COMMAND among the connection's, though it documents it under the server.
     let is_command = command.name.starts_with("command");
-    names.extend(command.group.category().or(is_command.then_some("connection")));
+    if is_command {
+        names.push("connection");
+    } else if command.subcommands.is_empty() {
+        names.extend(command.group.category());
+    }
     names.extend(command.categories);
     if command.is_blocking() {
         names.push("blocking");

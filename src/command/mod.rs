@@ -18,10 +18,12 @@ mod bitmap;
 mod client;
 mod client_list;
 mod clients;
+mod command_stats;
 mod config;
 mod connection;
 mod context;
 mod copy;
+mod debug;
 mod decimal;
 mod docs;
 mod execute;
@@ -29,28 +31,39 @@ mod execute_write;
 mod expire;
 mod fail;
 mod hash;
+mod histogram;
 mod info;
 mod introspect;
 mod key;
+mod latency;
+mod latency_monitor;
 mod lcs;
 mod list;
 mod list_blocking;
 mod list_middle;
 mod list_move;
+mod lolwut;
 mod mailbox;
+mod memory;
 mod monitor;
 mod notify_flags;
 mod object;
+mod parked;
 mod pause;
 mod pubsub;
 mod random;
+mod rates;
 mod redact;
+mod replication;
+mod save;
+mod saves;
 mod scan;
 mod server;
 mod server_state;
 mod session;
 mod set;
 mod set_algebra;
+mod slowlog;
 mod sort;
 mod sorted_set;
 mod spec;
@@ -58,12 +71,15 @@ mod string;
 mod string_options;
 mod subscribe;
 mod subscriptions;
+mod syntax;
 mod table;
 mod transaction;
+mod wait;
 mod waiting;
 mod watch;
 
 pub use clients::{Buffers, Client, Clients, Connected, Profile, Unread};
+pub use command_stats::{CommandFigures, CommandStats, ErrorStats};
 pub use config::secret_positions;
 
 pub use context::{AsyncContext, ConnectionContext, ReadContext, WALK_ELEMENTS_MAX, WriteContext};
@@ -77,23 +93,28 @@ pub use execute_write::{
     watch_prepared,
 };
 pub use fail::{Block, Fail, Nothing};
+pub use latency_monitor::LatencyMonitor;
 pub use mailbox::{OutputClass, OutputLimit, UNREAD_MESSAGES_BYTES_MAX, Verdict};
 pub use monitor::Monitors;
 pub use notify_flags::NotifyFlags;
+pub use parked::{ParkedClients, Unparked};
 pub use pause::{Pause, PauseMode, Paused};
 pub use pubsub::{
     Effect, EventListener, Message, NOTIFY_KEYEVENT, NOTIFY_KEYSPACE, PubSub, Publisher,
 };
-
+pub use rates::{Counts, Rates};
+pub use saves::{SaveFigures, SaveOutcome, Saves};
 pub use server_state::{
-    CommandStats, REDIS_VERSION, ServerState, Settings, ShutdownRequest, Stats, Timing,
+    REDIS_VERSION, ServerState, Settings, ShutdownRequest, Stats, Timing, unix_now,
 };
 pub use session::{QueuedTransaction, ReplyMode, Session, argument_bytes};
+pub use slowlog::SlowLog;
 pub use spec::{
     AsyncFn, Command, ConnectionFn, Flags, Group, KeySpec, MovableKeys, Patterns, Prepare,
     Prepared, ReadFn, ReadForm, Run, WriteFn,
 };
 pub use subscriptions::{SUBSCRIBED_BYTES_MAX, SUBSCRIPTIONS_MAX, Subscriptions, Topic};
+pub use syntax::{Argument, ArgumentKind, parse as parse_syntax};
 pub use table::{admit, all, find, ids_len, lookup};
 pub use transaction::QUEUED_BYTES_MAX;
 pub use waiting::{Answer, Blocked, Waiter, Waiting};

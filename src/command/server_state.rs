@@ -2,24 +2,31 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pontoon_storage::EngineKind;
 use tokio::sync::watch;
 
-use crate::config::{Config, DurabilityChoice};
+use crate::config::{Config, DebugCommand, DurabilityChoice};
 use crate::data::{Event, Interest};
 use crate::resp::{Args, Limits};
 use crate::settings::{ClientClass, LiveSettings};
 
 use super::clients::{Client, Clients};
+use super::command_stats::{CommandStats, ErrorStats};
+use super::latency_monitor::{COMMAND, EXPIRE_CYCLE, FAST_COMMAND, LatencyMonitor, UNBLOCKING};
 use super::mailbox::{OutputClass, OutputLimit};
 use super::monitor::Monitors;
+use super::parked::ParkedClients;
 use super::pause::Pause;
 use super::pubsub::{EventListener, PubSub, Publisher};
-use super::spec::Command;
+use super::rates::Rates;
+use super::saves::Saves;
+use super::slowlog::SlowLog;
+use super::spec::{Command, Flags};
 use super::table::ids_len;
 use super::waiting::Waiting;
 use super::watch::Watches;
@@ -108,20 +115,28 @@ impl Stats {
     }
 }
 
-/// What one command has done.
-#[derive(Debug, Default)]
-pub struct CommandStats {
-    /// How often it ran.
-    pub calls: AtomicU64,
-    /// For how long in all, in microseconds.
-    pub micros: AtomicU64,
-    /// How often it answered with an error.
-    pub failed: AtomicU64,
+/// When a command began, and what it took before that.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    begun: Instant,
+    before: Duration,
 }
 
-/// When a command began.
-#[derive(Debug, Clone, Copy)]
-pub struct Timing(Instant);
+impl Timing {
+    /// With `more` time that was spent on the command before.
+    pub fn plus(self, more: Duration) -> Self {
+        Self { before: self.before.saturating_add(more), ..self }
+    }
+
+    /// What it has taken so far.
+    pub fn spent(self) -> Duration {
+        self.spent_at(Instant::now())
+    }
+
+    fn spent_at(self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.begun).saturating_add(self.before)
+    }
+}
 
 /// A client's wish that the server stop, from `SHUTDOWN`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,14 +161,28 @@ pub struct ServerState {
     pub watches: Watches,
     /// Clients that wait for keys.
     pub waiting: Arc<Waiting>,
+    /// Clients that wait for something else.
+    pub parked: ParkedClients,
     /// Who listens to what.
     pub pubsub: Arc<PubSub>,
     /// Clients that are shown what others do.
     pub monitors: Monitors,
     /// Whether commands wait before they run.
     pub pause: Pause,
+    /// What happens a second.
+    pub rates: Rates,
+    /// Checkpoints made and in the making.
+    pub saves: Saves,
+    /// Whether expired keys are removed though nobody asks for them: `DEBUG SET-ACTIVE-EXPIRE`.
+    pub active_expire: AtomicBool,
     /// What each command has done, by its id.
     pub command_stats: Vec<CommandStats>,
+    /// Which errors were answered.
+    pub error_stats: ErrorStats,
+    /// Commands that took long.
+    pub slowlog: SlowLog,
+    /// Events that took long.
+    pub latency: LatencyMonitor,
     /// 40 hexadecimal digits that differ from start to start.
     pub run_id: String,
     /// When it started, on the monotonic clock.
@@ -184,10 +213,17 @@ impl ServerState {
             clients: Arc::default(),
             watches: Watches::default(),
             waiting: Arc::default(),
+            parked: ParkedClients::default(),
             pubsub: Arc::default(),
             monitors: Monitors::default(),
             pause: Pause::default(),
+            rates: Rates::default(),
+            saves: Saves::new(unix_now()),
+            active_expire: AtomicBool::new(true),
             command_stats: (0..ids_len()).map(|_| CommandStats::default()).collect(),
+            error_stats: ErrorStats::default(),
+            slowlog: SlowLog::default(),
+            latency: LatencyMonitor::default(),
             run_id: random_hex(40),
             started: Instant::now(),
             started_at: SystemTime::now(),
@@ -214,25 +250,129 @@ impl ServerState {
         self.live.requires_password()
     }
 
-    /// Begins to measure a command.
-    pub fn begin_command(&self) -> Timing {
-        Timing(Instant::now())
+    /// Whether `client` may use `DEBUG`.
+    pub fn allows_debug(&self, client: &Client) -> bool {
+        match self.live.current().debug_command {
+            DebugCommand::No => false,
+            DebugCommand::Yes => true,
+            DebugCommand::Local => {
+                let addr: Option<SocketAddr> = client.addr.parse().ok();
+                addr.is_some_and(|addr| addr.ip().to_canonical().is_loopback())
+            }
+        }
     }
 
-    /// Counts a command that has run, and how long it took.
+    /// Whether what is acknowledged is on the disk by then.
+    pub fn is_synced_at_once(&self) -> bool {
+        self.settings.persistent && self.live.current().durability == DurabilityChoice::Always
+    }
+
+    /// Begins to measure a command.
+    pub fn begin_command(&self) -> Timing {
+        Timing { begun: Instant::now(), before: Duration::ZERO }
+    }
+
+    /// Counts a command that has run, and how long it took. Returns the beginning of the next one.
     pub fn end_command(
         &self,
-        Timing(begun): Timing,
+        timing: Timing,
         command: &Command,
-        _args: &Args,
-        _client: &Arc<Client>,
+        args: &Args,
+        client: &Arc<Client>,
+        failed: bool,
+    ) -> Timing {
+        let now = Instant::now();
+        let spent = timing.spent_at(now);
+        if let Some(stats) = self.command_stats.get(command.id) {
+            stats.count_call(spent);
+            if failed {
+                stats.count_failed();
+            }
+            if self.live.latency_tracking() {
+                stats.record_time(spent);
+            }
+        }
+        let event = if command.flags.contains(Flags::FAST) { FAST_COMMAND } else { COMMAND };
+        self.note_event(event, spent);
+        self.note_slow(spent, command, args, client);
+        Timing { begun: now, before: Duration::ZERO }
+    }
+
+    /// Counts a command that begins to wait for a key; [`end_waiting`](ServerState::end_waiting) counts
+    /// the rest.
+    pub fn begin_waiting(&self, timing: Timing, command: &Command) {
+        let spent = timing.spent();
+        if let Some(stats) = self.command_stats.get(command.id) {
+            stats.count_call(spent);
+        }
+        self.note_event(COMMAND, spent);
+    }
+
+    /// Counts what it took to serve a client that has waited, or to send it on its way; without the
+    /// time it waited, as in Redis.
+    pub fn end_waiting(
+        &self,
+        timing: Timing,
+        command: &Command,
+        args: &Args,
+        client: &Arc<Client>,
         failed: bool,
     ) {
-        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let spent = timing.spent();
         if let Some(stats) = self.command_stats.get(command.id) {
-            stats.calls.fetch_add(1, Relaxed);
-            stats.micros.fetch_add(micros, Relaxed);
-            stats.failed.fetch_add(u64::from(failed), Relaxed);
+            stats.add_time(spent);
+            if failed {
+                stats.count_failed();
+            }
+            if self.live.latency_tracking() {
+                stats.record_time(spent);
+            }
+        }
+        self.note_event(UNBLOCKING, spent);
+        self.note_slow(spent, command, args, client);
+    }
+
+    /// Counts a command that is refused before it runs.
+    pub fn count_rejected(&self, command: &Command) {
+        if let Some(stats) = self.command_stats.get(command.id) {
+            stats.count_rejected();
+        }
+    }
+
+    /// Counts an error reply by its text.
+    pub fn count_error(&self, text: &str) {
+        self.stats.error_replies.fetch_add(1, Relaxed);
+        self.error_stats.count(text);
+    }
+
+    /// Keeps an event that took `spent` if the latency monitor is to.
+    fn note_event(&self, event: &'static str, spent: Duration) {
+        let threshold_ms = self.live.latency_threshold_ms();
+        if threshold_ms > 0 && spent >= Duration::from_millis(threshold_ms) {
+            self.latency.add(event, unix_now(), spent);
+        }
+    }
+
+    /// Keeps a step of the sweep of expired keys if the latency monitor is to.
+    pub(crate) fn note_expire_cycle(&self, spent: Duration) {
+        self.note_event(EXPIRE_CYCLE, spent);
+    }
+
+    fn note_slow(&self, spent: Duration, command: &Command, args: &Args, client: &Client) {
+        let is_slow = u64::try_from(self.live.slowlog_slower_than_us())
+            .is_ok_and(|micros| spent >= Duration::from_micros(micros));
+        if is_slow && !command.flags.contains(Flags::SKIP_SLOWLOG) {
+            let len_max = self.live.slowlog_len_max();
+            self.slowlog.add(command, args, client, unix_now(), spent, len_max);
+        }
+    }
+
+    /// Sets every counter of `INFO` to 0: `CONFIG RESETSTAT`.
+    pub fn reset_stats(&self) {
+        self.stats.reset();
+        self.error_stats.reset();
+        for stats in &self.command_stats {
+            stats.reset();
         }
     }
 
@@ -341,6 +481,16 @@ impl fmt::Debug for ServerState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerState").field("run_id", &self.run_id).finish_non_exhaustive()
     }
+}
+
+/// Seconds from 1970 till now.
+pub fn unix_now() -> u64 {
+    unix_seconds(SystemTime::now())
+}
+
+/// Seconds since 1970.
+pub(super) fn unix_seconds(now: SystemTime) -> u64 {
+    now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Hexadecimal digits from the standard library's hasher keys, which the system seeds: unique, not

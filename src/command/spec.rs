@@ -16,6 +16,10 @@ use super::watch::KeyPattern;
 pub struct Command {
     /// Its place in the table, subcommands included: what counters are kept by. The table gives it.
     pub id: usize,
+    /// What its arguments are: see [`syntax`](Command::syntax).
+    pub syntax: &'static str,
+    /// What it does with its keys: see [`access`](Command::access).
+    pub access: &'static str,
     /// Its name in lower case; a subcommand's has its container's before it: `client|id`.
     pub name: &'static str,
     /// How many arguments, the name (of a subcommand: both names) among them; negative: at least
@@ -72,6 +76,8 @@ impl Command {
             group: Group::Generic,
             since: "1.0.0",
             summary: "",
+            syntax: "",
+            access: "",
             complexity: "O(1)",
             subcommands: &[],
             help: &[],
@@ -140,6 +146,43 @@ impl Command {
         self.complexity = complexity;
         self.summary = summary;
         self
+    }
+
+    /// Sets what its arguments are, without the name: the one place that `COMMAND DOCS`, the hints of
+    /// `redis-cli` and `docs/commands.md` follow.
+    ///
+    /// - A word in lower case is an argument, of any bytes, or a key if it is `key`. Behind a colon stands
+    ///   what else it is: `seconds:integer`, `increment:double`, `destination:key`, `channel:pattern`,
+    ///   `timestamp:unix-time`.
+    /// - A word in upper case, or of signs, is sent as it is: `NX`. It belongs to what stands behind it in
+    ///   the same brackets.
+    /// - `[…]` may be left out, `<a | b>` is a choice, as is `[a | b]`, and `(…)` belongs together.
+    /// - `...` says that what is before it may be repeated: `[WEIGHTS weight ...]`, and with its token
+    ///   `[(GET pattern) ...]`.
+    ///
+    /// `"key value [NX | XX] [GET] [EX seconds:integer | KEEPTTL]"`
+    pub const fn syntax(mut self, syntax: &'static str) -> Self {
+        self.syntax = syntax;
+        self
+    }
+
+    /// Sets what it does with its keys, in the words of Redis: `RO`, `RW`, `OW` (overwrites) or `RM`
+    /// (removes), and `access`, `insert`, `update`, `delete`. What is said of several keys is separated by
+    /// commas: the last is of all that follow. `"OW update, RO access"` is of a destination and its sources.
+    /// A command that says nothing reads or writes and has access.
+    pub const fn access(mut self, access: &'static str) -> Self {
+        self.access = access;
+        self
+    }
+
+    /// What it does with each of its keys: see [`access`](Command::access). Never empty.
+    pub fn access_of_keys(&self) -> Vec<Vec<&'static str>> {
+        let access = match self.access {
+            "" if self.is_write() => "RW access update",
+            "" => "RO access",
+            access => access,
+        };
+        access.split(',').map(|of_key| of_key.split_whitespace().collect()).collect()
     }
 
     /// Makes it a container of `subcommands` whose `HELP` says `help`.
@@ -371,6 +414,16 @@ impl Flags {
     /// Reaches others though it writes nothing: waits while writes are paused. Our own; Redis does not show
     /// its, either.
     pub const MAY_REPLICATE: Flags = Flags(1 << 20);
+    /// Waits for something else than its own work, so that the time is not counted. Our own.
+    pub const WAITS: Flags = Flags(1 << 21);
+    /// Only if the server was started so: `enable-debug-command`. Our own.
+    pub const PROTECTED: Flags = Flags(1 << 22);
+    /// Not allowed while data is being loaded in the background.
+    pub const NO_ASYNC_LOADING: Flags = Flags(1 << 23);
+    /// May be without the keys that it can have.
+    pub const NO_MANDATORY_KEYS: Flags = Flags(1 << 24);
+    /// Shown as one that only reads, though it reads no key. Our own.
+    pub const READONLY: Flags = Flags(1 << 25);
 
     /// The flags that `COMMAND` shows, by its names.
     pub const NAMED: &'static [(Flags, &'static str)] = &[
@@ -385,6 +438,8 @@ impl Flags {
         (Flags::SKIP_SLOWLOG, "skip_slowlog"),
         (Flags::FAST, "fast"),
         (Flags::NO_AUTH, "no_auth"),
+        (Flags::NO_MANDATORY_KEYS, "no_mandatory_keys"),
+        (Flags::NO_ASYNC_LOADING, "no_async_loading"),
         (Flags::NO_MULTI, "no_multi"),
         (Flags::MOVABLE_KEYS, "movablekeys"),
         (Flags::ALLOW_BUSY, "allow_busy"),

@@ -21,22 +21,30 @@ const FAMILIES: &[&[Command]] = &[
     super::config::COMMANDS,
     super::connection::COMMANDS,
     super::copy::COMMANDS,
+    super::debug::COMMANDS,
     super::expire::COMMANDS,
     super::hash::COMMANDS,
     super::introspect::COMMANDS,
     super::key::COMMANDS,
+    super::latency::COMMANDS,
     super::lcs::COMMANDS,
     super::list::COMMANDS,
     super::list_blocking::COMMANDS,
     super::list_middle::COMMANDS,
     super::list_move::COMMANDS,
+    super::lolwut::COMMANDS,
+    super::memory::COMMANDS,
     super::monitor::COMMANDS,
     super::object::COMMANDS,
+    super::replication::COMMANDS,
+    super::save::COMMANDS,
     super::scan::COMMANDS,
     super::server::COMMANDS,
     super::set::COMMANDS,
     super::set_algebra::COMMANDS,
+    super::slowlog::COMMANDS,
     super::sort::COMMANDS,
+    super::slowlog::COMMANDS,
     super::sorted_set::COMMANDS,
     super::sorted_set::add::COMMANDS,
     super::sorted_set::algebra::COMMANDS,
@@ -46,6 +54,7 @@ const FAMILIES: &[&[Command]] = &[
     super::string::COMMANDS,
     super::subscribe::COMMANDS,
     super::transaction::COMMANDS,
+    super::wait::COMMANDS,
 ];
 
 /// As much of a client's bytes as an error reply repeats.
@@ -116,8 +125,25 @@ pub fn admit(
     args: &Args,
 ) -> Result<&'static Command, Fail> {
     let command = find(args)?;
+    check(command, session, server, args).inspect_err(|_| server.count_rejected(command))?;
+    Ok(command)
+}
+
+fn check(
+    command: &Command,
+    session: &Session,
+    server: &ServerState,
+    args: &Args,
+) -> Result<(), Fail> {
     if !command.accepts(args.len()) {
         return Err(Fail::arity(command.name));
+    }
+    if command.flags.contains(Flags::PROTECTED) && !server.allows_debug(&session.client) {
+        return Err(Fail::text(
+            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", \
+             you can run it from a local connection, otherwise you need to set this option in the \
+             configuration file, and then restart the server.",
+        ));
     }
     let authenticated = session.authenticated || !server.requires_password();
     if !authenticated && !command.flags.contains(Flags::NO_AUTH) {
@@ -136,7 +162,7 @@ pub fn admit(
     if session.is_monitor && (command.reads_keyspace() || command.has_effects()) {
         return Err(Fail::text("ERR Replica can't interact with the keyspace"));
     }
-    Ok(command)
+    Ok(())
 }
 
 /// Byte order, with `name` taken in lower case; table names are in lower case already.

@@ -18,6 +18,9 @@ use super::clients::{Client, lock};
 use super::execute::Request;
 use super::fail::{Block, Fail};
 
+/// What a client is told that another sent on its way with an error.
+pub(super) const UNBLOCKED: Fail = Fail::text("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+
 /// What becomes of a client that waits.
 #[derive(Debug)]
 pub enum Answer {
@@ -100,9 +103,16 @@ impl Answer {
             Answer::Failed(error) => Fail::Storage(error).encode(out),
             // Whatever the command: also where a string would have come.
             Answer::Unblocked { with_error: false } => out.null_array(),
-            Answer::Unblocked { with_error: true } => {
-                out.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
-            }
+            Answer::Unblocked { with_error: true } => UNBLOCKED.encode(out),
+        }
+    }
+
+    /// The failure it is, if it is one that nobody has counted.
+    pub fn failure(&self) -> Option<Fail> {
+        match self {
+            Answer::Failed(error) => Some(Fail::Storage(error.clone())),
+            Answer::Unblocked { with_error: true } => Some(UNBLOCKED),
+            Answer::Served(_) | Answer::Unblocked { with_error: false } => None,
         }
     }
 }

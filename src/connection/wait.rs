@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::command::{
-    Answer, AsyncContext, AsyncFn, Blocked, Client, Command, ServerState, refuse,
+    Answer, AsyncContext, AsyncFn, Blocked, Client, Command, Flags, ServerState, refuse,
 };
 use crate::resp::Args;
 
@@ -38,7 +38,15 @@ impl Connection {
             self.attend(event).await?;
         };
         match answer {
-            Some(answer) => answer.encode(&mut self.replies),
+            Some(answer) => {
+                if let Some(fail) = answer.failure() {
+                    let (command, args) = &waiter.request;
+                    let state = &self.service.state;
+                    state.count_error(&fail.to_text());
+                    state.end_waiting(state.begin_command(), command, args, &waiter.client, true);
+                }
+                answer.encode(&mut self.replies);
+            }
             // The server stops, or whoever was to serve it has broken off.
             None => self.session.close_after_reply = true,
         }
@@ -56,6 +64,10 @@ impl Connection {
         self.flush().await?;
         let state = &self.service.state;
         let (timing, shown) = (state.begin_command(), args.clone());
+        let waits = command.flags.contains(Flags::WAITS);
+        if waits {
+            state.begin_waiting(timing, command);
+        }
         let context = AsyncContext {
             service: Arc::clone(&self.service),
             client: Arc::clone(&self.session.client),
@@ -72,8 +84,12 @@ impl Connection {
             self.attend(event).await?;
         };
         let state = &self.service.state;
-        let client = &self.session.client;
-        state.end_command(timing, command, &shown, client, outcome.is_err());
+        let (client, failed) = (&self.session.client, outcome.is_err());
+        if waits {
+            state.end_waiting(state.begin_command(), command, &shown, client, failed);
+        } else {
+            state.end_command(timing, command, &shown, client, failed);
+        }
         state.tell_monitors(command, &shown, client, self.session.db);
         state.stats.commands_processed.fetch_add(1, Relaxed);
         match outcome {

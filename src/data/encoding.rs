@@ -43,6 +43,13 @@ pub const FORMAT_KEY: &[u8] = b"format";
 /// Key of the counters in [`SYSTEM`].
 pub const COUNTERS_KEY: &[u8] = b"counters";
 
+/// Bytes of a record's storage key before the client's key.
+pub const RECORD_HEAD_BYTES: usize = 16;
+/// Bytes of an entry of the expiry index before the client's key.
+pub const EXPIRY_HEAD_BYTES: usize = 24;
+/// Bytes of a chunk's storage key.
+pub const CHUNK_KEY_BYTES: usize = 20;
+
 const DATABASE_PREFIX: &[u8] = b"database/";
 const COUNTS_PREFIX: &[u8] = b"counts/";
 const FLUSHED_PREFIX: &[u8] = b"flushed/";

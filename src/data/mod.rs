@@ -29,6 +29,7 @@ pub mod sorted_set;
 mod state;
 pub mod string;
 mod sweep;
+mod usage;
 mod walk;
 mod writer;
 
@@ -47,5 +48,6 @@ pub use sweep::{
     ExpireStep, SWEEP_STEP_DEFAULT, SweepProgress, expire_step, has_expired, has_garbage,
     sweep_step,
 };
+pub use usage::{Usage, usage};
 pub use walk::{MemberWalk, Walk, for_each, random_key, scan, scan_members};
 pub use writer::DbWriter;

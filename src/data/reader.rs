@@ -42,6 +42,23 @@ impl<'a> DbReader<'a> {
         Ok((!record.is_expired(self.state.now_ms)).then_some(record))
     }
 
+    /// The record of `key`, and whether its time has come though nothing has removed it yet.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn lookup_with_expired(&mut self, key: &[u8]) -> Result<Option<(Record, bool)>> {
+        if key.len() > KEY_BYTES_MAX {
+            return Ok(None);
+        }
+        let namespace = self.namespace()?;
+        let stored = self.state.stored(self.reader, namespace, key)?;
+        let record = stored.map(Record::decode).transpose()?;
+        Ok(record.map(|record| {
+            let expired = record.is_expired(self.state.now_ms);
+            (record, expired)
+        }))
+    }
+
     /// As [`lookup`](DbReader::lookup), for a value that must be of `kind`.
     ///
     /// # Errors

@@ -141,7 +141,7 @@ impl RunState {
     /// Reads the records of the first of `keys`, each with the position in the run of the command it is for,
     /// so that the commands find them without asking the engine again. A single key is left to its
     /// command. Only for a snapshot: in a transaction an earlier command may change a later one's
-    /// keys.
+    /// keys. Whether there was anything to read.
     ///
     /// # Errors
     /// The storage's; nothing is kept then.
@@ -150,11 +150,11 @@ impl RunState {
         reader: &dyn Reader,
         db: u8,
         keys: impl Iterator<Item = (usize, &'k Bytes)>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let wanted: Vec<_> =
             keys.filter(|(_, key)| key.len() <= KEY_BYTES_MAX).take(PREFETCHED_KEYS_MAX).collect();
         if wanted.len() < 2 {
-            return Ok(());
+            return Ok(false);
         }
         let namespace = self.namespace(reader, db)?;
         let mut arena = Vec::with_capacity(wanted.iter().map(|(_, key)| 16 + key.len()).sum());
@@ -175,7 +175,7 @@ impl RunState {
             .map(|((command, key), stored)| Prefetched { command, key: key.clone(), stored })
             .collect();
         self.command = 0;
-        Ok(())
+        Ok(true)
     }
 
     /// Says that the command at this position in the run begins.

@@ -145,6 +145,12 @@ impl Encoder {
         self.resp3_length(b'>', len);
     }
 
+    /// Begins what is said about the next reply besides: `len` keys, each followed by its value. Only
+    /// for RESP3.
+    pub fn attributes(&mut self, len: usize) {
+        self.length(b'|', len);
+    }
+
     /// A floating point number; in RESP2 a bulk string of the same digits.
     pub fn double(&mut self, number: f64) {
         let text = format_double(number);

@@ -106,6 +106,10 @@ impl Chosen<'_> {
                     " is where data is kept, and --engine memory keeps none: give one or the other",
                 ),
                 (
+                    "checkpoint-dir",
+                    " is of no use with --engine memory, which has nothing to save: leave it out",
+                ),
+                (
                     "durability",
                     " is of no use with --engine memory, which keeps nothing: leave it out",
                 ),

@@ -245,9 +245,9 @@ static REFUSED: &[Refused] = &[
         immutable: &["socket-mark-id", "unixsocket", "unixsocketperm"],
     },
     Refused {
-        why: "no command or setting is held back from a client that has authenticated",
+        why: "no setting is held back from a client that has authenticated",
         live: &[],
-        immutable: &["enable-debug-command", "enable-protected-configs"],
+        immutable: &["enable-protected-configs"],
     },
 ];
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::command::NotifyFlags;
-use crate::config::{BridgeChoice, Config, DurabilityChoice, RuntimeChoice};
+use crate::config::{BridgeChoice, Config, DebugCommand, DurabilityChoice, RuntimeChoice};
 use crate::data::DATABASES;
 use crate::logging;
 
@@ -256,6 +256,21 @@ pub static TABLE: &[Setting] = &[
     ),
     Setting::new(
         Heading::Storage,
+        "checkpoint-dir",
+        "DIR",
+        Kind::Text {
+            shape: Shape::Word,
+            get: |c| c.checkpoints().display().to_string(),
+            set: |c, text| {
+                c.checkpoint_dir = Some(PathBuf::from(text)).filter(|_| !text.is_empty());
+                Ok(())
+            },
+        },
+        "Directory for what SAVE and BGSAVE make, of this server alone; of several the newest two are \
+         kept. Unless it is said, it is beside that of the data",
+    ),
+    Setting::new(
+        Heading::Storage,
         "engine",
         "ENGINE",
         Kind::Text {
@@ -416,6 +431,19 @@ pub static TABLE: &[Setting] = &[
         "Percentiles of those histograms that INFO shows",
     )
     .live(),
+    Setting::new(
+        Heading::Operation,
+        "enable-debug-command",
+        "WHO",
+        Kind::Choice {
+            of: &[("no", "Nobody"), ("local", "Clients on this machine"), ("yes", "Everybody")],
+            get: |c| c.debug_command.name(),
+            set: |c, word| {
+                choose(DebugCommand::ALL, DebugCommand::name, word, &mut c.debug_command)
+            },
+        },
+        "Who may use DEBUG",
+    ),
     Setting::new(
         Heading::Operation,
         "shutdown-timeout",

@@ -153,13 +153,47 @@ pub(crate) fn write_copy(
     engine: &str,
     write_data: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<()> {
+    if to.symlink_metadata().is_ok() {
+        let why = format!("{} is already there; name a new path", to.display());
+        return Err(Error::InvalidArgument(why));
+    }
+    write_beside(to, engine, write_data)
+}
+
+/// The same where `to` may be there, if it is an empty directory. What is missing above it is created.
+pub(crate) fn write_copy_over_nothing(
+    to: &Path,
+    engine: &str,
+    write_data: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    match fs::read_dir(to).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            if let Some(parent) = to.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                create_dirs(parent)?;
+            }
+        }
+        Ok(false) => {
+            let why = format!("{} is not empty, and nothing is overwritten", to.display());
+            return Err(Error::InvalidArgument(why));
+        }
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            return Err(Error::InvalidArgument(format!("{} is not a directory", to.display())));
+        }
+        Err(error) => return Err(at(to, &error)),
+    }
+    write_beside(to, engine, write_data)
+}
+
+fn write_beside(
+    to: &Path,
+    engine: &str,
+    write_data: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
     let invalid = |why: String| Err(Error::InvalidArgument(why));
     let Some(name) = to.file_name() else {
         return invalid(format!("{} names no directory to create", to.display()));
     };
-    if to.symlink_metadata().is_ok() {
-        return invalid(format!("{} is already there; name a new path", to.display()));
-    }
     let mut partial_name = name.to_owned();
     partial_name.push(".partial");
     let partial = to.with_file_name(partial_name);
@@ -167,7 +201,7 @@ pub(crate) fn write_copy(
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             return invalid(format!(
-                "{} is in the way: another checkpoint is writing it, or one was cut off; \
+                "{} is in the way: another copy is being written there, or one was cut off; \
                  remove it if none is running",
                 partial.display()
             ));

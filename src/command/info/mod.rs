@@ -1,44 +1,77 @@
 //! The text of `INFO`: Redis's sections and names, for what is true here. What has no counterpart
 //! is left out rather than made up.
 
+mod figures;
+mod process;
+
 use std::fmt::{Display, Write};
-use std::fs;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
 use crate::data::{DATABASES, DbReader};
-use crate::labelled::number_behind;
 
 use super::args::is;
 use super::fail::Fail;
 use super::server_state::{REDIS_VERSION, ServerState};
 
-/// Every section with what writes it, in order.
-const SECTIONS: &[(&str, Section)] = &[
-    ("Server", Section::Server(server)),
-    ("Clients", Section::Server(clients)),
-    ("Memory", Section::Server(memory)),
-    ("Persistence", Section::Server(persistence)),
-    ("Stats", Section::Server(stats)),
-    ("Replication", Section::Server(replication)),
-    ("CPU", Section::Server(cpu)),
-    ("Cluster", Section::Server(cluster)),
-    ("Storage", Section::Server(storage)),
-    ("Keyspace", Section::Data(keyspace)),
+pub(super) use process::resident_bytes;
+
+/// Every section, in order.
+const SECTIONS: &[Section] = &[
+    Section::new("Server", Source::Server(server)),
+    Section::new("Clients", Source::Server(clients)),
+    Section::new("Memory", Source::Server(process::memory)),
+    Section::new("Persistence", Source::Server(persistence)),
+    Section::new("Stats", Source::Server(figures::stats)),
+    Section::new("Replication", Source::Server(replication)),
+    Section::new("CPU", Source::Server(process::cpu)),
+    // Redis knows it by two names.
+    Section { other_name: "module_list", ..Section::new("Modules", Source::Server(|_, _| {})) },
+    Section::asked_for("Commandstats", Source::Server(figures::commands)),
+    Section::new("Errorstats", Source::Server(figures::errors)),
+    Section::asked_for("Latencystats", Source::Server(figures::latencies)),
+    Section::new("Cluster", Source::Server(cluster)),
+    Section::new("Storage", Source::Server(storage)),
+    Section::new("Keyspace", Source::Data(keyspace)),
 ];
 
-/// Ticks a second of the times in `/proc/self/stat`; the same on every Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
+struct Section {
+    title: &'static str,
+    other_name: &'static str,
+    is_default: bool,
+    source: Source,
+}
 
-enum Section {
+/// What writes a section.
+enum Source {
     Server(fn(&ServerState, &mut Fields)),
     Data(fn(&mut DbReader<'_>, &mut Fields) -> Result<(), Fail>),
 }
 
-/// The sections called `names`, in their own order; all of them for no name, `default`, `all` or
-/// `everything`. Unknown names are ignored.
+impl Section {
+    const fn new(title: &'static str, source: Source) -> Self {
+        Self { title, other_name: "", is_default: true, source }
+    }
+
+    /// One that only those see who name it, or ask for all.
+    const fn asked_for(title: &'static str, source: Source) -> Self {
+        Self { title, other_name: "", is_default: false, source }
+    }
+
+    /// Whether `name`, in any case, is one that it comes with.
+    fn is_called(&self, name: &[u8]) -> bool {
+        is(name, self.title)
+            || is(name, self.other_name)
+            || is(name, "all")
+            || is(name, "everything")
+            || is(name, "default") && self.is_default
+    }
+}
+
+/// The sections called `names`, in their own order; those of `default` for no name. Unknown names are
+/// ignored.
 ///
 /// # Errors
 /// The storage's.
@@ -47,20 +80,18 @@ pub(super) fn text(
     state: &ServerState,
     names: &[Bytes],
 ) -> Result<String, Fail> {
-    let everything = names.is_empty()
-        || names.iter().any(|name| ["default", "all", "everything"].iter().any(|n| is(name, n)));
+    let is_wanted = |section: &Section| {
+        names.is_empty() && section.is_default || names.iter().any(|name| section.is_called(name))
+    };
     let mut text = String::new();
-    for (title, section) in SECTIONS {
-        if !everything && !names.iter().any(|name| is(name, title)) {
-            continue;
-        }
+    for section in SECTIONS.iter().filter(|section| is_wanted(section)) {
         let mut fields = Fields::default();
-        match section {
-            Section::Server(write) => write(state, &mut fields),
-            Section::Data(write) => write(db, &mut fields)?,
+        match section.source {
+            Source::Server(write) => write(state, &mut fields),
+            Source::Data(write) => write(db, &mut fields)?,
         }
         let gap = if text.is_empty() { "" } else { "\r\n" };
-        text.push_str(&format!("{gap}# {title}\r\n{}", fields.0));
+        text.push_str(&format!("{gap}# {}\r\n{}", section.title, fields.0));
     }
     Ok(text)
 }
@@ -86,9 +117,13 @@ fn server(state: &ServerState, fields: &mut Fields) {
     fields.add("redis_version", REDIS_VERSION);
     fields.add("pontoon_version", env!("CARGO_PKG_VERSION"));
     fields.add("redis_mode", "standalone");
-    fields.add("os", operating_system());
+    fields.add("os", process::operating_system());
     fields.add("arch_bits", usize::BITS);
+    if cfg!(target_os = "linux") {
+        fields.add("multiplexing_api", "epoll");
+    }
     fields.add("process_id", std::process::id());
+    fields.add("process_supervised", "no");
     fields.add("run_id", &state.run_id);
     fields.add("tcp_port", state.settings.port);
     fields.add("server_time_usec", clock.as_micros());
@@ -105,30 +140,25 @@ fn server(state: &ServerState, fields: &mut Fields) {
 fn clients(state: &ServerState, fields: &mut Fields) {
     fields.add("connected_clients", state.clients.len());
     fields.add("maxclients", state.live.clients_max());
-    fields.add("blocked_clients", state.waiting.len() + state.pause.waiting_len());
+    let blocked = state.waiting.len() + state.parked.len() + state.pause.waiting_len();
+    fields.add("blocked_clients", blocked);
     fields.add("tracking_clients", 0);
-}
-
-/// What the process occupies stands for what it uses: the allocator keeps no count.
-fn memory(_: &ServerState, fields: &mut Fields) {
-    if let Some(kib) = number_in("/proc/self/status", "VmRSS:") {
-        fields.add_bytes("used_memory", kib << 10);
-        fields.add_bytes("used_memory_rss", kib << 10);
-    }
-    if let Some(kib) = number_in("/proc/self/status", "VmHWM:") {
-        fields.add_bytes("used_memory_peak", kib << 10);
-    }
-    if let Some(kib) = number_in("/proc/meminfo", "MemTotal:") {
-        fields.add_bytes("total_system_memory", kib << 10);
-    }
-    fields.add_bytes("maxmemory", 0);
-    fields.add("maxmemory_policy", "noeviction");
 }
 
 fn persistence(state: &ServerState, fields: &mut Fields) {
     fields.add("loading", 0);
     fields.add("async_loading", 0);
-    fields.add("rdb_bgsave_in_progress", 0);
+    let saves = state.saves.figures();
+    if let Some(bytes) = saves.current_bytes {
+        fields.add("current_save_bytes", bytes);
+    }
+    fields.add("rdb_bgsave_in_progress", u8::from(saves.current_secs.is_some()));
+    fields.add("rdb_last_save_time", saves.last_time);
+    fields.add("rdb_last_bgsave_status", if saves.last_ok { "ok" } else { "err" });
+    let or_never = |secs: Option<u64>| secs.map_or("-1".into(), |secs| secs.to_string());
+    fields.add("rdb_last_bgsave_time_sec", or_never(saves.last_secs));
+    fields.add("rdb_current_bgsave_time_sec", or_never(saves.current_secs));
+    fields.add("rdb_saves", saves.made);
     // As `appendonly` says it: the log is what makes writes last in Redis.
     fields.add("aof_enabled", u8::from(state.settings.persistent));
     fields.add("aof_rewrite_in_progress", 0);
@@ -136,39 +166,13 @@ fn persistence(state: &ServerState, fields: &mut Fields) {
     fields.add("aof_last_write_status", status);
 }
 
-fn stats(state: &ServerState, fields: &mut Fields) {
-    let stats = &state.stats;
-    for (name, counter) in [
-        ("total_connections_received", &stats.connections_received),
-        ("total_commands_processed", &stats.commands_processed),
-        ("total_net_input_bytes", &stats.net_input_bytes),
-        ("total_net_output_bytes", &stats.net_output_bytes),
-        ("rejected_connections", &stats.connections_rejected),
-        ("expired_keys", &stats.expired_keys),
-        ("keyspace_hits", &stats.keyspace_hits),
-        ("keyspace_misses", &stats.keyspace_misses),
-        ("total_error_replies", &stats.error_replies),
-    ] {
-        fields.add(name, counter.load(Relaxed));
-    }
-    fields.add("evicted_keys", 0);
-}
-
+/// Nothing is replicated: these say so, by the names that clients look for.
 fn replication(_: &ServerState, fields: &mut Fields) {
     fields.add("role", "master");
     fields.add("connected_slaves", 0);
-}
-
-fn cpu(_: &ServerState, fields: &mut Fields) {
-    let Ok(stat) = fs::read_to_string("/proc/self/stat") else { return };
-    // The process's name, in brackets, may hold anything; user and system time follow it as the
-    // 12th and 13th field.
-    let mut times = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11);
-    for name in ["used_cpu_user", "used_cpu_sys"] {
-        if let Some(ticks) = times.next().and_then(|ticks| ticks.parse::<u64>().ok()) {
-            fields.add(name, format_args!("{:.6}", ticks as f64 / TICKS_PER_SECOND));
-        }
-    }
+    fields.add("master_failover_state", "no-failover");
+    fields.add("master_repl_offset", 0);
+    fields.add("repl_backlog_active", 0);
 }
 
 fn cluster(_: &ServerState, fields: &mut Fields) {
@@ -176,6 +180,9 @@ fn cluster(_: &ServerState, fields: &mut Fields) {
 }
 
 fn storage(state: &ServerState, fields: &mut Fields) {
+    let config = state.live.current();
+    fields.add("storage_bridge", config.bridge.name());
+    fields.add("storage_durability", config.durability_name());
     for (name, value) in state.storage_stats() {
         fields.add(name, value);
     }
@@ -192,21 +199,6 @@ fn keyspace(db: &mut DbReader<'_>, fields: &mut Fields) -> Result<(), Fail> {
         }
     }
     Ok(())
-}
-
-fn operating_system() -> String {
-    let read = |name| {
-        let text = fs::read_to_string(format!("/proc/sys/kernel/{name}"));
-        text.map(|text| text.trim().to_owned()).ok()
-    };
-    match (read("ostype"), read("osrelease")) {
-        (Some(kind), Some(release)) => format!("{kind} {release} {}", std::env::consts::ARCH),
-        _ => format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-    }
-}
-
-fn number_in(path: &str, label: &str) -> Option<u64> {
-    number_behind(&fs::read_to_string(path).ok()?, label)
 }
 
 /// As Redis shows sizes for people: `512B`, `1.50M`.

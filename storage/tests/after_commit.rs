@@ -18,10 +18,16 @@ fn controlled() -> (Options, Arc<Control>) {
     (wrapped(Options::in_memory(), EngineKind::Memory, &control), control)
 }
 
-fn tell(tx: &mut Transaction, keyspace: &Keyspace, heard: &Heard, what: &'static str) {
+fn tell(
+    tx: &mut Transaction,
+    keyspace: &Keyspace,
+    heard: &Heard,
+    what: &'static str,
+) -> Result<()> {
     tx.put(keyspace, what, "v").unwrap();
     let heard = Arc::clone(heard);
     tx.after_commit(move |outcome| heard.lock().unwrap().push((what, outcome.is_ok())));
+    Ok(())
 }
 
 #[test]
@@ -32,7 +38,7 @@ fn it_is_heard_after_the_commit_in_order_and_before_the_answer() {
         let heard = Heard::default();
         for what in ["one", "two", "three"] {
             let (ks, told) = (ks.clone(), Arc::clone(&heard));
-            store.update(move |tx| Ok::<_, Error>(tell(tx, &ks, &told, what))).await.unwrap();
+            store.update(move |tx| tell(tx, &ks, &told, what)).await.unwrap();
             assert_eq!(heard.lock().unwrap().last(), Some(&(what, true)));
         }
         assert_eq!(heard.lock().unwrap().len(), 3);
@@ -49,8 +55,7 @@ fn nothing_is_heard_while_the_batch_is_being_applied() {
         let heard = Heard::default();
         control.applied_gate.shut();
         let (of_closure, told) = (ks.clone(), Arc::clone(&heard));
-        let mut update =
-            Box::pin(store.update(move |tx| Ok::<_, Error>(tell(tx, &of_closure, &told, "held"))));
+        let mut update = Box::pin(store.update(move |tx| tell(tx, &of_closure, &told, "held")));
         assert!(poll!(update.as_mut()).is_pending());
         control.applied_gate.wait_for_held(1);
         assert!(heard.lock().unwrap().is_empty());
@@ -72,13 +77,13 @@ fn of_what_failed_nothing_is_heard_and_a_failed_commit_is_told() {
         let heard = Heard::default();
         let (of_closure, told) = (ks.clone(), Arc::clone(&heard));
         let failed = store.update(move |tx| -> Result<()> {
-            tell(tx, &of_closure, &told, "failed");
+            tell(tx, &of_closure, &told, "failed")?;
             Err(Error::Deadline)
         });
         failed.await.unwrap_err();
         let (of_closure, told) = (ks.clone(), Arc::clone(&heard));
         let panicked = store.update(move |tx| -> Result<()> {
-            tell(tx, &of_closure, &told, "panicked");
+            tell(tx, &of_closure, &told, "panicked")?;
             panic!("on purpose")
         });
         panicked.await.unwrap_err();
@@ -91,7 +96,7 @@ fn of_what_failed_nothing_is_heard_and_a_failed_commit_is_told() {
         assert!(heard.lock().unwrap().is_empty());
         control.fail_apply.store(true, SeqCst);
         let (of_closure, told) = (ks.clone(), Arc::clone(&heard));
-        let update = store.update(move |tx| Ok::<_, Error>(tell(tx, &of_closure, &told, "lost")));
+        let update = store.update(move |tx| tell(tx, &of_closure, &told, "lost"));
         assert!(matches!(update.await, Err(Error::Commit(_))));
         assert_eq!(*heard.lock().unwrap(), [("lost", false)]);
         let _ = store.close().await;

@@ -65,7 +65,7 @@ impl Rules {
         if nx && xx {
             return Err(Fail::text("ERR XX and NX options at the same time are not compatible"));
         }
-        if (gt && nx) || (lt && nx) || (gt && lt) {
+        if [gt, lt, nx].into_iter().filter(|given| *given).count() > 1 {
             return Err(Fail::text(
                 "ERR GT, LT, and/or NX options at the same time are not compatible",
             ));

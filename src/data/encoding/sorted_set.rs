@@ -175,7 +175,7 @@ impl Directory {
     }
 
     /// How many segments there are.
-    pub fn len(&self) -> usize {
+    pub fn segments_len(&self) -> usize {
         self.starts_len + 1
     }
 
@@ -266,7 +266,7 @@ mod tests {
         let scores =
             [f64::NEG_INFINITY, f64::MIN, -1.5, -1.0, -5e-324, 0.0, 5e-324, 1.0, 1e300, f64::MAX];
         let orders: Vec<u64> = scores.iter().map(|score| score_order(*score)).collect();
-        assert!(orders.is_sorted() && orders.windows(2).all(|pair| pair[0] != pair[1]));
+        assert!(orders.is_sorted() && orders.windows(2).all(|pair| pair.first() != pair.last()));
         for score in scores {
             assert_eq!(score_of_order(score_order(score)).unwrap(), score);
         }

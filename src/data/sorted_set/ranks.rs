@@ -117,7 +117,7 @@ impl SortedSet {
             return self.walk_span(db, &Span { end, ..Span::ALL });
         };
         let place = Bytes::copy_from_slice(place);
-        if directory.find(&place) > directory.len() / 2 {
+        if directory.find(&place) > directory.segments_len() / 2 {
             let behind = Span { start: place, end: None };
             return Ok(self.size().saturating_sub(self.count_divided(db, &directory, &behind)?));
         }
@@ -147,7 +147,7 @@ impl SortedSet {
         // The last segment is whole only if nothing ends the span.
         let end_whole = match &span.end {
             Some(end) => directory.find_before(end),
-            None => directory.len(),
+            None => directory.segments_len(),
         };
         let Some(from) = directory.start(first_whole).filter(|_| first_whole <= end_whole) else {
             return self.walk_span(db, span);

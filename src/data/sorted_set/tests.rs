@@ -165,15 +165,15 @@ fn check_segments(db: &mut DbReader<'_>, set: &SortedSet) {
         assert!(is_uneven || set.collection.is_packed() || set.size() < 4 * len_max);
         return;
     };
-    assert_eq!(counts.len(), directory.len());
+    assert_eq!(counts.len(), directory.segments_len());
     let len_max = segments::len_max(set.size());
     assert!(
-        directory.len() as u64 <= 2 + 8 * set.size() / len_max,
+        directory.segments_len() as u64 <= 2 + 8 * set.size() / len_max,
         "{} segments of {}",
-        directory.len(),
+        directory.segments_len(),
         set.size()
     );
-    for segment in 0..directory.len() {
+    for segment in 0..directory.segments_len() {
         let start = directory.start(segment).unwrap();
         let span = Span { start: start.clone(), end: directory.start(segment + 1) };
         let mut inside = 0;
@@ -298,7 +298,7 @@ fn a_queue_by_time_is_divided_and_merged() {
         while !model.is_empty() {
             let mut editor = SortedSetEditor::open(db, &key()).unwrap();
             if let Some(directory) = editor.set().directory(&mut db.reader()).unwrap() {
-                segments_max = segments_max.max(directory.len());
+                segments_max = segments_max.max(directory.segments_len());
             }
             let slice = Slice { limit: 5, ..Slice::ALL };
             let mut popped = vec![];

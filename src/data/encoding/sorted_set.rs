@@ -205,14 +205,14 @@ impl Directory {
 
     /// With another segment, which begins at `start`, behind this one.
     pub fn with(&self, segment: usize, start: &[u8]) -> Self {
-        let (before, behind) = (1..segment + 1, segment + 1..self.len());
+        let (before, behind) = (1..segment + 1, segment + 1..self.segments_len());
         let starts = before.map(|segment| self.bytes(segment)).chain([start]);
         Self::new(starts.chain(behind.map(|segment| self.bytes(segment))))
     }
 
     /// Without this segment, whose places are then in the one before it.
     pub fn without(&self, segment: usize) -> Self {
-        let others = (1..self.len()).filter(|other| *other != segment);
+        let others = (1..self.segments_len()).filter(|other| *other != segment);
         Self::new(others.map(|segment| self.bytes(segment)))
     }
 
@@ -295,7 +295,7 @@ mod tests {
             let starts: Vec<_> = starts.into_iter().collect();
             let directory = Directory::new(starts.iter().map(|start| &start[..]));
             let directory = Directory::decode(directory.encode()).unwrap();
-            prop_assert_eq!(directory.len(), starts.len() + 1);
+            prop_assert_eq!(directory.segments_len(), starts.len() + 1);
             for (index, start) in starts.iter().enumerate() {
                 prop_assert_eq!(&directory.start(index + 1).unwrap(), start);
             }
@@ -306,7 +306,7 @@ mod tests {
             prop_assert_eq!(directory.find_before(&place), before);
             if upto == before {
                 let with = directory.with(upto, &place);
-                prop_assert_eq!(with.len(), directory.len() + 1);
+                prop_assert_eq!(with.segments_len(), directory.segments_len() + 1);
                 prop_assert_eq!(&with.start(upto + 1).unwrap(), &place);
                 prop_assert_eq!(&with.without(upto + 1), &directory);
             }

@@ -326,7 +326,7 @@ mod tests {
             let damaged = [&[0, 0, 0, bytes.len() as u8 / 8][..], &bytes].concat();
             if let Ok(directory) = Directory::decode(damaged.into()) {
                 let found = directory.find(&place);
-                prop_assert!(found < directory.len());
+                prop_assert!(found < directory.segments_len());
                 let _ = (directory.start(found), directory.find_before(&place));
                 let _ = (directory.with(found, &place), directory.without(found));
             }

@@ -135,12 +135,39 @@ fn whatever_brings_the_list_wakes() {
         ("LMOVE source q LEFT LEFT", "q s1"),
         ("RPOPLPUSH source q", "q s2"),
         ("BLMOVE source q RIGHT LEFT 0", "q s2"),
+        ("LINSERT q BEFORE a b", ""),
+        ("COPY source q", "q s1"),
+        ("SORT source ALPHA DESC STORE q", "q s2"),
     ] {
         let mut stage = Stage::new();
         stage.check("RPUSH source s1 s2", int(2));
         let mut client = stage.waiting(1, "BLPOP q 0");
         run(&mut stage.actor, line);
-        assert_eq!(client.read(), bulks(expected), "{line}");
+        if expected.is_empty() {
+            stage.until_blocked(1);
+        } else {
+            assert_eq!(client.read(), bulks(expected), "{line}");
+        }
+    }
+}
+
+#[test]
+fn lists_from_another_database_wake() {
+    for line in ["SWAPDB 0 1", "SWAPDB 1 0", "MOVE q 1", "COPY q q DB 1"] {
+        let mut stage = Stage::new();
+        stage.check("RPUSH q a b", int(2));
+        stage.check("RPUSH other a b", int(2));
+        let mut clients = Vec::new();
+        for nth in 1..=2 {
+            let mut client = stage.server.connect();
+            run(&mut client, "SELECT 1");
+            begin(&mut client, "BLPOP nothing q 0");
+            stage.until_blocked(nth);
+            clients.push(client);
+        }
+        run(&mut stage.actor, line);
+        assert_eq!(clients[0].read(), bulks("q a"), "{line}");
+        assert_eq!(clients[1].read(), bulks("q b"), "{line}");
     }
 }
 
@@ -341,6 +368,45 @@ fn who_leaves_gives_up_its_place() {
     assert_eq!(first.read(), bulks("q a"));
     assert_eq!(third.read(), bulks("q b"));
     stage.check("LRANGE q 0 -1", bulks("c"));
+}
+
+#[test]
+fn who_is_sent_away_gives_up_its_place() {
+    let mut stage = Stage::new();
+    let mut client = stage.server.connect();
+    let Reply::Integer(id) = run(&mut client, "CLIENT ID") else { panic!("no id") };
+    for reason in ["TIMEOUT", "ERROR"] {
+        begin(&mut client, "BLMOVE q p LEFT LEFT 0");
+        stage.until_blocked(1);
+        stage.check(&format!("CLIENT UNBLOCK {id} {reason}"), int(1));
+        client.read();
+        stage.until_blocked(0);
+        stage.check(&format!("CLIENT UNBLOCK {id} {reason}"), int(0));
+        stage.check("RPUSH q a", int(1));
+        stage.check("LPOP q", bulk("a"));
+    }
+    begin(&mut client, "BLPOP q 0");
+    stage.until_blocked(1);
+    stage.check(&format!("CLIENT KILL ID {id}"), int(1));
+    client.assert_closed();
+    stage.until_blocked(0);
+    stage.check("RPUSH q a", int(1));
+    stage.check("LPOP q", bulk("a"));
+}
+
+#[test]
+fn who_wants_no_replies_waits_as_well() {
+    let mut stage = Stage::new();
+    let mut client = stage.server.connect();
+    for line in ["PING", "CLIENT REPLY SKIP", "BLPOP q 0", "PING"] {
+        begin(&mut client, line);
+    }
+    // What was answered before does not wait for it.
+    assert_eq!(client.read(), Reply::Simple("PONG".into()));
+    stage.until_blocked(1);
+    stage.check("RPUSH q a", int(1));
+    assert_eq!(client.read(), Reply::Simple("PONG".into()));
+    stage.check("EXISTS q", int(0));
 }
 
 #[test]

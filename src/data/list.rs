@@ -395,3 +395,25 @@ fn no_room() -> Error {
 fn corrupted(why: &'static str) -> Error {
     Error::Storage(pontoon_storage::Error::corrupted(why))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_stretch_stays() {
+        for (indices, size, expected) in [
+            (&[][..], 0, 0..0),
+            (&[], 5, 0..5),
+            (&[0], 5, 1..5),
+            (&[4], 5, 0..4),
+            (&[1], 5, 2..5),
+            (&[3], 5, 0..3),
+            (&[1, 6], 8, 2..6),
+            (&[0, 1, 2], 3, 0..0),
+            (&[0, 2, 4], 5, 1..2),
+        ] {
+            assert_eq!(longest_stretch(indices, size), expected, "{indices:?} of {size}");
+        }
+    }
+}

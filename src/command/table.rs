@@ -43,6 +43,7 @@ const FAMILIES: &[&[Command]] = &[
     super::sorted_set::pop::COMMANDS,
     super::sorted_set::range::COMMANDS,
     super::sorted_set::remove::COMMANDS,
+    super::sorted_set::sample::COMMANDS,
     super::string::COMMANDS,
     super::subscribe::COMMANDS,
     super::transaction::COMMANDS,

@@ -57,7 +57,7 @@ fn check(shell: &mut Shell, model: &Model, rng: &mut SmallRng) {
     let size = sorted.len();
     shell.check("ZCARD z", &size.to_string());
     shell.check("ZRANGE z 0 -1 WITHSCORES", &reply_of(sorted.iter()));
-    for _ in 0..20 {
+    for _ in 0..6 {
         let rank = rng.random_range(0..size);
         let (score, member) = sorted[rank];
         shell.check(&format!("ZSCORE z {member}"), &format!("\"{score}\""));
@@ -127,7 +127,7 @@ fn shrink(shell: &mut Shell, model: &mut Model, rng: &mut SmallRng) {
 
 #[test]
 fn sets_of_any_size_do_as_the_model() {
-    for (seed, size) in [1, 20, 40, 129, 511, 513, 1500].into_iter().enumerate() {
+    for (seed, size) in [20, 40, 129, 513, 1200].into_iter().enumerate() {
         let mut rng = SmallRng::seed_from_u64(seed as u64);
         let mut shell = Shell::new();
         let mut model = Model::default();
@@ -135,7 +135,7 @@ fn sets_of_any_size_do_as_the_model() {
         check(&mut shell, &model, &mut rng);
         while !model.scores.is_empty() {
             shrink(&mut shell, &mut model, &mut rng);
-            if !model.scores.is_empty() && rng.random_range(0..3) == 0 {
+            if !model.scores.is_empty() && rng.random_range(0..4) == 0 {
                 check(&mut shell, &model, &mut rng);
                 let size = model.scores.len() + rng.random_range(0..20);
                 grow(&mut shell, &mut model, size, &mut rng);

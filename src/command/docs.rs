@@ -38,10 +38,15 @@ const DIFFERENCES: &str = "
   is refused.
 - A timeout of a blocking command that is too large is out of range, where Redis calls it negative; it is
   decimal, never hexadecimal.
-- Members of sets and fields of hashes are at most 64 KiB long. They are returned in the order of their hashes.
+- Members of sets and sorted sets, and fields of hashes, are at most 64 KiB long. Those of sets and hashes are returned
+  in the order of their hashes.
 - `HSCAN` and `SSCAN` return each element once, and their cursors stay valid over restarts; `COUNT` is cut, and
   calls end early, as with `SCAN`. A set or hash of up to a kilobyte is returned whole.
-- `SRANDMEMBER` and `HRANDFIELD` with a negative count refuse a reply of more than 512 MiB.
+- Ranks of sorted sets cost the square root of the number of members, where Redis's cost its logarithm. A score of `-0`
+  is 0, as in Redis's compact form. In a set whose members have several scores, commands by name (`ZRANGEBYLEX` and its
+  like) take the least of them for all.
+- `ZSCAN` does as `HSCAN`.
+- `SRANDMEMBER`, `HRANDFIELD` and `ZRANDMEMBER` with a negative count refuse a reply of more than 512 MiB.
 - `DBSIZE`, as in Redis, counts keys whose time has come until a sweep or an access removes them.
 - `FLUSHALL` and `FLUSHDB` take the same, constant, time with `SYNC` and `ASYNC`.
 - `CONFIG` has the settings of [pontoon.toml](pontoon.toml), which are flags, variables and keys of the file of

@@ -13,6 +13,9 @@ use super::super::reader::DbReader;
 use super::interval::Span;
 use super::{Scored, SortedSet};
 
+/// Members of other operands that are loaded into memory whatever is looked up in them.
+const LOADED_MIN: u64 = 4096;
+
 /// What is combined: the value of a key.
 #[derive(Debug, Clone)]
 pub enum Operand {
@@ -265,23 +268,28 @@ impl Lookup<'_> {
     }
 }
 
-/// How to look up as many as `wanted` members in each of the operands.
+/// How to look up as many as `wanted` members in each of the operands. What is held in memory is not much
+/// more than they are, however many operands there are.
 fn lookups<'o>(
     db: &mut DbReader<'_>,
     operands: Vec<&'o (Operand, f64)>,
     wanted: u64,
 ) -> Result<Vec<(Lookup<'o>, f64)>> {
+    let mut budget = wanted.saturating_mul(2).max(LOADED_MIN);
     let mut lookups = Vec::with_capacity(operands.len());
     for (operand, weight) in operands {
-        let lookup = if operand.is_packed() || operand.size() <= wanted {
-            let mut scores = HashMap::new();
-            operand.for_each_page(db, |_, members| {
-                scores.extend(members);
-                Ok(true)
-            })?;
-            Lookup::Loaded(scores)
-        } else {
-            Lookup::Stored(operand)
+        let is_small = operand.is_packed() || operand.size() <= wanted;
+        let lookup = match budget.checked_sub(operand.size()).filter(|_| is_small) {
+            None => Lookup::Stored(operand),
+            Some(left) => {
+                budget = left;
+                let mut scores = HashMap::new();
+                operand.for_each_page(db, |_, members| {
+                    scores.extend(members);
+                    Ok(true)
+                })?;
+                Lookup::Loaded(scores)
+            }
         };
         lookups.push((lookup, *weight));
     }

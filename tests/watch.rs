@@ -283,7 +283,7 @@ fn with_clients(server: &Server, count: usize, body: impl Fn(Client, usize) + Sy
 #[test]
 fn of_those_who_watch_the_same_key_exactly_one_wins_each_round() {
     const CLIENTS: usize = 8;
-    const ROUNDS: usize = 20;
+    const ROUNDS: usize = 8;
     with_each_bridge(|server| {
         let barrier = Barrier::new(CLIENTS);
         let winners: Vec<AtomicBool> = (0..ROUNDS).map(|_| AtomicBool::new(false)).collect();
@@ -312,8 +312,8 @@ fn of_those_who_watch_the_same_key_exactly_one_wins_each_round() {
 
 #[test]
 fn increments_by_watching_add_up() {
-    const CLIENTS: usize = 8;
-    const INCREMENTS: usize = 20;
+    const CLIENTS: usize = 5;
+    const INCREMENTS: usize = 12;
     with_each_bridge(|server| {
         with_clients(server, CLIENTS, |mut client, number_of_client| {
             for round in 0..INCREMENTS {

@@ -64,7 +64,6 @@ mod waiting;
 mod watch;
 
 pub use clients::{Buffers, Client, Clients, Connected, Profile, Unread};
-pub use config::secret_positions;
 
 pub use context::{AsyncContext, ConnectionContext, ReadContext, WALK_ELEMENTS_MAX, WriteContext};
 pub use docs::commands_markdown;

@@ -5,13 +5,11 @@ use bytes::Bytes;
 use crate::resp::Args;
 
 use super::args::is;
+use super::config::is_secret;
 use super::spec::Command;
 
 /// What stands in place of a secret.
 const REDACTED: Bytes = Bytes::from_static(b"(redacted)");
-
-/// Settings whose values nobody but the one who sets them may see.
-const SECRET_SETTINGS: &[&str] = &["requirepass", "masterauth", "masteruser"];
 
 /// The request with its secrets replaced.
 pub(super) fn redacted(command: &Command, args: &Args) -> Args {
@@ -35,7 +33,6 @@ fn secrets(command: &Command, args: &Args) -> Vec<usize> {
             auth.flat_map(|position| [position + 1, position + 2]).collect()
         }
         "config|set" => {
-            let is_secret = |name: &[u8]| SECRET_SETTINGS.iter().any(|secret| is(name, secret));
             let names = args.iter().enumerate().skip(2).step_by(2);
             names.filter(|(_, name)| is_secret(name)).map(|(position, _)| position + 1).collect()
         }
@@ -63,6 +60,7 @@ mod tests {
                 "config set maxclients 5 RequirePass secret",
                 "config set maxclients 5 RequirePass (redacted)",
             ),
+            ("config set masterauth secret", "config set masterauth (redacted)"),
             ("config get requirepass", "config get requirepass"),
         ] {
             let args: Args = request.split(' ').map(|word| Bytes::from(word.to_owned())).collect();

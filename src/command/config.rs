@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
-
 use crate::glob;
 use crate::resp::{Args, Encoder};
 use crate::settings::{SetError, Setting, TABLE, find};
@@ -164,14 +162,9 @@ fn rewrite(context: &mut ReadContext<'_>, _: &Args, out: &mut Encoder) -> Result
     }
 }
 
-/// The positions in a request of what bystanders must not see: the values of secrets in `CONFIG SET`.
-/// For what shows requests to others, such as `MONITOR` and the slow log.
-pub fn secret_positions(args: &[Bytes]) -> Vec<usize> {
-    let [command, subcommand, settings @ ..] = args else { return Vec::new() };
-    if !is(command, "config") || !is(subcommand, "set") {
-        return Vec::new();
-    }
-    let is_secret = |name: &Bytes| named(name).is_some_and(|(_, setting)| setting.is_secret);
-    let names = settings.iter().enumerate().step_by(2).filter(|(_, name)| is_secret(name));
-    names.map(|(index, _)| index + 3).collect()
+/// Whether nobody but the one who sets the setting called `name` may see its value.
+pub(super) fn is_secret(name: &[u8]) -> bool {
+    let refused = ["masterauth", "masteruser"];
+    named(name).is_some_and(|(_, setting)| setting.is_secret)
+        || refused.iter().any(|secret| is(name, secret))
 }

@@ -80,7 +80,6 @@ mod watch;
 
 pub use clients::{Buffers, Client, Clients, Connected, Profile, Unread};
 pub use command_stats::{CommandFigures, CommandStats, ErrorStats};
-pub use config::secret_positions;
 
 pub use context::{AsyncContext, ConnectionContext, ReadContext, WALK_ELEMENTS_MAX, WriteContext};
 pub use docs::commands_markdown;

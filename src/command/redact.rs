@@ -5,16 +5,11 @@ use bytes::Bytes;
 use crate::resp::Args;
 
 use super::args::is;
-use super::config::secret_positions;
+use super::config::is_secret;
 use super::spec::Command;
 
 /// What stands in place of a secret.
 const REDACTED: Bytes = Bytes::from_static(b"(redacted)");
-
-/// Redis's settings that are secrets and no settings here: who sets one by mistake has told it all the
-/// same.
-const SECRETS_OF_REDIS: &[&str] =
-    &["masterauth", "masteruser", "tls-client-key-file-pass", "tls-key-file-pass"];
 
 /// The request with its secrets replaced.
 pub(super) fn redacted(command: &Command, args: &Args) -> Args {
@@ -38,10 +33,8 @@ fn secrets(command: &Command, args: &Args) -> Vec<usize> {
             auth.flat_map(|position| [position + 1, position + 2]).collect()
         }
         "config|set" => {
-            let is_secret = |name: &[u8]| SECRETS_OF_REDIS.iter().any(|secret| is(name, secret));
             let names = args.iter().enumerate().skip(2).step_by(2);
-            let of_redis = names.filter(|(_, name)| is_secret(name)).map(|(at, _)| at + 1);
-            secret_positions(args).into_iter().chain(of_redis).collect()
+            names.filter(|(_, name)| is_secret(name)).map(|(position, _)| position + 1).collect()
         }
         _ => Vec::new(),
     }

@@ -113,7 +113,7 @@ fn every_row_of_the_table_is_a_flag_by_each_of_its_names() {
             let shown = setting.kind.show(&set);
             assert_ne!(shown, setting.kind.show(&defaults), "{name}");
             for other in TABLE.iter().filter(|other| other.name != setting.name) {
-                let consequences = ["runtime", "durability", "appendonly"];
+                let consequences = ["runtime", "durability", "appendonly", "checkpoint-dir"];
                 if !consequences.contains(&other.name) {
                     let (shown, default) = (other.kind.show(&set), other.kind.show(&defaults));
                     assert_eq!(shown, default, "{name} {}", other.name);

@@ -169,7 +169,7 @@ fn command_describes_itself() {
         "COMMAND INFO get nope",
         concat!(
             "[[\"get\" 2 [readonly fast] 1 1 1 [@read @string @fast] [] ",
-            "[[\"flags\" [RO] \"begin_search\" [\"type\" \"index\" \"spec\" [\"index\" 1]] ",
+            "[[\"flags\" [RO access] \"begin_search\" [\"type\" \"index\" \"spec\" [\"index\" 1]] ",
             "\"find_keys\" [\"type\" \"range\" \"spec\" ",
             "[\"lastkey\" 0 \"keystep\" 1 \"limit\" 0]]]] []] nil]"
         ),

@@ -10,12 +10,14 @@ use common::wrap::{Control, wrapped};
 use common::{Setup, for_each};
 use futures::poll;
 use pontoon_storage::{EngineKind, Error, Keyspace, Options, Result, Store, Transaction};
+use tempfile::TempDir;
 
 type Heard = Arc<Mutex<Vec<(&'static str, bool)>>>;
 
-fn controlled() -> (Options, Arc<Control>) {
+fn controlled(dir: &TempDir) -> (Options, Arc<Control>) {
     let control = Arc::new(Control::default());
-    (wrapped(Options::in_memory(), EngineKind::Memory, &control), control)
+    let options = Options::new(dir.path().join("store"));
+    (wrapped(options, EngineKind::Memory, &control), control)
 }
 
 fn tell(
@@ -48,7 +50,8 @@ fn it_is_heard_after_the_commit_in_order_and_before_the_answer() {
 
 #[test]
 fn nothing_is_heard_while_the_batch_is_being_applied() {
-    let (options, control) = controlled();
+    let dir = tempfile::tempdir().unwrap();
+    let (options, control) = controlled(&dir);
     futures::executor::block_on(async {
         let store = Store::open(options).await.unwrap();
         let ks = store.keyspace("a").unwrap();
@@ -70,7 +73,8 @@ fn nothing_is_heard_while_the_batch_is_being_applied() {
 
 #[test]
 fn of_what_failed_nothing_is_heard_and_a_failed_commit_is_told() {
-    let (options, control) = controlled();
+    let dir = tempfile::tempdir().unwrap();
+    let (options, control) = controlled(&dir);
     futures::executor::block_on(async {
         let store = Store::open(options).await.unwrap();
         let ks = store.keyspace("a").unwrap();

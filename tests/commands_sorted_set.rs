@@ -404,3 +404,18 @@ fn a_failing_command_changes_nothing() {
     assert_eq!(shell.run_args(&[b"ZSCORE", b"z", &long]), "nil");
     assert_eq!(shell.run_args(&[b"ZREM", b"z", &long, fits]), "1");
 }
+
+#[test]
+fn ranges_by_name_over_different_scores_go_by_the_order_of_scores() {
+    Shell::new().script(
+        r#"
+        ZADD z 1 a 2 b 3 c 4 d -> 4
+        ZRANGE z [b [c BYLEX -> ["b" "c"]
+        ZRANGE z [c [b BYLEX REV -> ["c" "b"]
+        ZLEXCOUNT z (b + -> 2
+        ZRANGESTORE to z [b [c BYLEX -> 2
+        ZRANGE to 0 -1 WITHSCORES -> ["b" "2" "c" "3"]
+        ZRANGE z [x [y BYLEX -> []
+        "#,
+    );
+}

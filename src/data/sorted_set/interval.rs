@@ -16,8 +16,9 @@ pub enum Interval {
     All,
     /// By score: the least and the greatest.
     Scores(ScoreBound, ScoreBound),
-    /// By name: the first and the last. It is for sets whose members have one score; in others, the score
-    /// of the first member is taken for all of them.
+    /// By name: the first and the last. It is for sets whose members have one score; in others, as in Redis,
+    /// it begins with the first member, in the order of scores, that is within the lower bound, and ends before
+    /// the first behind that which is not within the upper: to find them the set is walked.
     Members(LexBound, LexBound),
 }
 
@@ -44,6 +45,28 @@ pub enum LexBound {
         /// Whether the name itself is outside.
         exclusive: bool,
     },
+}
+
+impl LexBound {
+    /// Whether `member` is within it as the lower bound.
+    fn lets_begin(&self, member: &[u8]) -> bool {
+        match self {
+            LexBound::Lowest => true,
+            LexBound::Highest => false,
+            LexBound::Member { member: bound, exclusive: true } => member > bound,
+            LexBound::Member { member: bound, exclusive: false } => member >= bound,
+        }
+    }
+
+    /// Whether `member` is within it as the upper bound.
+    fn lets_go_on(&self, member: &[u8]) -> bool {
+        match self {
+            LexBound::Lowest => false,
+            LexBound::Highest => true,
+            LexBound::Member { member: bound, exclusive: true } => member < bound,
+            LexBound::Member { member: bound, exclusive: false } => member <= bound,
+        }
+    }
 }
 
 /// Some consecutive members of an interval, in order or in reverse.
@@ -105,6 +128,12 @@ impl SortedSet {
                 let first = self.collection.page(db, &Span::ALL.range(), false, PageLimit::ONE)?;
                 let Some((subkey, _)) = first.entries.first() else { return Ok(Span::ALL) };
                 let (score, _) = bytes_of::split_place_subkey(subkey)?;
+                let last = self.collection.page(db, &Span::ALL.range(), true, PageLimit::ONE)?;
+                if let Some((subkey, _)) = last.entries.first()
+                    && bytes_of::split_place_subkey(subkey)?.0 != score
+                {
+                    return self.walked_span(db, min, max);
+                }
                 let start = match min {
                     LexBound::Lowest => Bytes::new(),
                     LexBound::Highest => return Ok(NOTHING),
@@ -122,6 +151,24 @@ impl SortedSet {
                 Span { start, end }
             }
         })
+    }
+
+    /// The places between two names where the members have different scores.
+    fn walked_span(&self, db: &mut DbReader<'_>, min: &LexBound, max: &LexBound) -> Result<Span> {
+        let (mut start, mut end) = (None, None);
+        self.collection.for_each(db, Span::ALL.range(), false, |subkey, _| {
+            let (_, member) = bytes_of::split_place_subkey(&subkey)?;
+            // What comes before a place in its subkey says which index it is in.
+            let place = subkey.slice(1..);
+            if start.is_none() && min.lets_begin(&member) {
+                start = Some(place.clone());
+            }
+            if start.is_some() && !max.lets_go_on(&member) {
+                end = Some(place);
+            }
+            Ok(end.is_none())
+        })?;
+        Ok(start.map_or(NOTHING, |start| Span { start, end }))
     }
 
     /// Where a walk over `slice` begins; `None` if there is nothing in it.

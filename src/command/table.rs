@@ -44,7 +44,6 @@ const FAMILIES: &[&[Command]] = &[
     super::set_algebra::COMMANDS,
     super::slowlog::COMMANDS,
     super::sort::COMMANDS,
-    super::slowlog::COMMANDS,
     super::sorted_set::COMMANDS,
     super::sorted_set::add::COMMANDS,
     super::sorted_set::algebra::COMMANDS,

@@ -5,7 +5,9 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use pontoon::command::{Command, Flags, KeySpec, Run, all, find, lookup};
+use pontoon::command::{
+    Argument, ArgumentKind, Command, Flags, KeySpec, Run, all, find, lookup, parse_syntax,
+};
 
 fn rows() -> Vec<&'static Command> {
     all().iter().flat_map(|&command| [command].into_iter().chain(command.subcommands)).collect()
@@ -82,6 +84,62 @@ fn every_row_is_documented() {
     for row in rows() {
         assert!(!row.summary.is_empty() && !row.summary.ends_with('.'), "{}", row.name);
         assert!(row.since.split('.').all(|part| part.parse::<u32>().is_ok()), "{}", row.name);
+    }
+}
+
+/// How many words a request has at the least, and whether it may have more.
+fn words_of(arguments: &[Argument]) -> (usize, bool) {
+    let mut sum = (0, false);
+    for argument in arguments {
+        let (own, may_vary) = match argument.kind {
+            ArgumentKind::PureToken => (0, false),
+            ArgumentKind::Block => words_of(&argument.arguments),
+            ArgumentKind::OneOf => {
+                let each: Vec<_> = argument
+                    .arguments
+                    .iter()
+                    .map(|argument| words_of(std::slice::from_ref(argument)))
+                    .collect();
+                let least = each.iter().map(|(words, _)| *words).min().unwrap();
+                (least, each.iter().any(|(words, may_vary)| *may_vary || *words != least))
+            }
+            _ => (1, false),
+        };
+        let words = own + usize::from(argument.token.is_some());
+        sum.0 += if argument.optional { 0 } else { words };
+        sum.1 |= may_vary || argument.optional || argument.multiple;
+    }
+    sum
+}
+
+#[test]
+fn every_command_says_what_its_arguments_are() {
+    let mut wrong = Vec::new();
+    for row in rows().into_iter().filter(|row| row.subcommands.is_empty()) {
+        let arguments =
+            parse_syntax(row.syntax).unwrap_or_else(|why| panic!("{}: {why}", row.name));
+        let (words, may_vary) = words_of(&arguments);
+        let words = words + 1 + usize::from(row.name.contains('|'));
+        let fits = row.arity.unsigned_abs() as usize == words && (row.arity < 0 || !may_vary);
+        if !fits {
+            wrong.push(format!("{}: arity {}, {:?}", row.name, row.arity, row.syntax));
+        }
+    }
+    assert!(wrong.is_empty(), "the line of `.syntax(…)` must fit the arity:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn keys_and_what_is_done_to_them_go_together() {
+    let words = ["RO", "RW", "OW", "RM", "access", "insert", "update", "delete", "not_key"];
+    for row in rows() {
+        assert!(
+            row.access.is_empty() || row.keys != KeySpec::NONE || row.movable_keys.is_some(),
+            "{}",
+            row.name
+        );
+        for word in row.access_of_keys().into_iter().flatten() {
+            assert!(words.contains(&word), "{}: {word}", row.name);
+        }
     }
 }
 

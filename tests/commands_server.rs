@@ -84,7 +84,6 @@ fn info_measures_the_process() {
             assert!(number(&format!("used_cpu_{kind}{suffix}")) >= 0.0);
         }
     }
-    assert!(number("used_cpu_user") > 0.0);
     assert_eq!(number("process_id"), f64::from(std::process::id()));
 }
 
@@ -158,51 +157,4 @@ fn time_is_the_clock() {
     let [seconds, micros] = parts[..] else { panic!("{reply}") };
     assert!((before..=before + 60).contains(&seconds));
     assert!(micros < 1_000_000);
-}
-
-#[test]
-fn command_describes_itself() {
-    let mut shell = Shell::new();
-    let count: usize = shell.run("COMMAND COUNT").parse().unwrap();
-    assert_eq!(count, pontoon::command::all().len());
-    shell.check(
-        "COMMAND INFO get nope",
-        concat!(
-            "[[\"get\" 2 [readonly fast] 1 1 1 [@read @string @fast] [] ",
-            "[[\"flags\" [RO access] \"begin_search\" [\"type\" \"index\" \"spec\" [\"index\" 1]] ",
-            "\"find_keys\" [\"type\" \"range\" \"spec\" ",
-            "[\"lastkey\" 0 \"keystep\" 1 \"limit\" 0]]]] []] nil]"
-        ),
-    );
-    shell.check(
-        "COMMAND INFO client|id",
-        "[[\"client|id\" 2 [noscript loading stale] 0 0 0 [@connection @slow] [] [] []]]",
-    );
-    shell.check(
-        "COMMAND DOCS GETDEL nope",
-        concat!(
-            "[\"getdel\" [\"summary\" \"Returns a string and removes it\" ",
-            "\"since\" \"6.2.0\" \"group\" \"string\" \"complexity\" \"O(1)\"]]"
-        ),
-    );
-    shell.script(
-        r#"
-        COMMAND GETKEYS MSET a 1 b 2 -> ["a" "b"]
-        COMMAND GETKEYS RENAME a b -> ["a" "b"]
-        COMMAND GETKEYS GET -> (error) ERR wrong number of arguments for 'command|getkeys' command
-        COMMAND GETKEYS SET a -> (error) ERR Invalid number of arguments specified for command
-        COMMAND GETKEYS PING a -> (error) ERR The command has no key arguments
-        COMMAND GETKEYS NOPE a -> (error) ERR Invalid command specified
-        COMMAND LIST FILTERBY PATTERN getr* -> ["getrange"]
-        COMMAND LIST FILTERBY PATTERN CLIENT|ID -> ["client|id"]
-        COMMAND LIST FILTERBY MODULE x -> []
-        COMMAND LIST FILTERBY ACLCAT transaction -> ["discard" "exec" "multi" "unwatch" "watch"]
-        COMMAND LIST FILTERBY WHAT x -> (error) ERR syntax error
-        COMMAND LIST WHAT -> (error) ERR syntax error
-        COMMAND NOPE -> (error) ERR unknown subcommand 'NOPE'. Try COMMAND HELP.
-        "#,
-    );
-    let all = shell.run("COMMAND");
-    assert_eq!(all, shell.run("COMMAND INFO"));
-    assert!(all.contains("\"set\" -3 [write denyoom] 1 1 1 [@write @string @slow]"));
 }

@@ -22,16 +22,20 @@ pub(super) const COMMANDS: &[Command] = &[
     row("bitfield", -2, Run::Write(bitfield))
         .flags(Flags::DENYOOM)
         .reads_if(only_gets, bitfield_ro)
+        .syntax(
+            "key [GET encoding offset:integer | [OVERFLOW <WRAP | SAT | FAIL>] <SET \
+             encoding offset:integer value:integer | INCRBY encoding offset:integer \
+             increment:integer>] ...",
+        )
         .docs(
             "3.2.0",
             "O(1) for each operation",
             "Returns, sets and adds to integers inside a string",
         ),
-    row("bitfield_ro", -2, Run::Read(bitfield_ro)).flags(Flags::FAST).docs(
-        "6.0.0",
-        "O(1) for each operation",
-        "Returns integers inside a string",
-    ),
+    row("bitfield_ro", -2, Run::Read(bitfield_ro))
+        .flags(Flags::FAST)
+        .syntax("key [(GET encoding offset:integer) ...]")
+        .docs("6.0.0", "O(1) for each operation", "Returns integers inside a string"),
 ];
 
 struct Operation {

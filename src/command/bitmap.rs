@@ -25,35 +25,44 @@ const fn row(name: &'static str, arity: i32, run: Run) -> Command {
 
 /// The table's rows.
 pub(super) const COMMANDS: &[Command] = &[
-    row("bitcount", -2, Run::Read(bitcount)).docs(
-        "2.6.0",
-        "O(N) with what is stored of the range",
-        "Returns how many bits of a string, or of a part of it, are 1",
-    ),
+    row("bitcount", -2, Run::Read(bitcount))
+        .syntax("key [start:integer end:integer [BYTE | BIT]]")
+        .docs(
+            "2.6.0",
+            "O(N) with what is stored of the range",
+            "Returns how many bits of a string, or of a part of it, are 1",
+        ),
     row("bitop", -4, Run::Write(bitop))
         .keys(2, -1, 1)
         .flags(Flags::DENYOOM)
         .prepare(prepare_bitop)
+        .access("OW update, RO access")
+        .syntax("<AND | OR | XOR | NOT> destkey:key key ...")
         .docs(
             "2.6.0",
             "O(N) with the length of the sources",
             "Sets a string to the bitwise AND, OR or XOR of strings, or the NOT of one",
         ),
-    row("bitpos", -3, Run::Read(bitpos)).docs(
-        "2.8.7",
-        "O(N) with what is stored of the range",
-        "Returns where the first 1 or the first 0 is in a string, or in a part of it",
-    ),
-    row("getbit", 3, Run::Read(getbit)).flags(Flags::FAST).docs(
+    row("bitpos", -3, Run::Read(bitpos))
+        .syntax("key bit:integer [start:integer [end:integer [BYTE | BIT]]]")
+        .docs(
+            "2.8.7",
+            "O(N) with what is stored of the range",
+            "Returns where the first 1 or the first 0 is in a string, or in a part of it",
+        ),
+    row("getbit", 3, Run::Read(getbit)).flags(Flags::FAST).syntax("key offset:integer").docs(
         "2.2.0",
         "O(1)",
         "Returns a bit of a string",
     ),
-    row("setbit", 4, Run::Write(setbit)).flags(Flags::DENYOOM).docs(
-        "2.2.0",
-        "O(1): only one chunk of the string is touched",
-        "Sets a bit of a string and returns what it was",
-    ),
+    row("setbit", 4, Run::Write(setbit))
+        .flags(Flags::DENYOOM)
+        .syntax("key offset:integer value:integer")
+        .docs(
+            "2.2.0",
+            "O(1): only one chunk of the string is touched",
+            "Sets a bit of a string and returns what it was",
+        ),
 ];
 
 fn getbit(context: &mut ReadContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {

@@ -79,7 +79,7 @@ pub(super) const COMMANDS: &[Command] = &[Command::new("client", -2, Run::Connec
     )];
 
 const SUBCOMMANDS: &[Command] = &[
-    row("client|caching", 3, caching).docs(
+    row("client|caching", 3, caching).syntax("<YES | NO>").docs(
         "6.0.0",
         "O(1)",
         "Fails: the server does not track what clients keep",
@@ -93,44 +93,57 @@ const SUBCOMMANDS: &[Command] = &[
         "O(1)",
         "Returns what the server knows about the connection",
     ),
-    admin_row("client|kill", -3, kill).docs(
-        "2.4.0",
-        "O(N) with the number of connections",
-        "Closes connections",
-    ),
-    admin_row("client|list", -2, list).docs(
-        "2.4.0",
-        "O(N) with the number of connections",
-        "Returns what the server knows about connections",
-    ),
-    admin_row("client|no-evict", 3, no_evict).docs(
+    admin_row("client|kill", -3, kill)
+        .syntax(
+            "<addr | ID client-id:integer | TYPE <NORMAL | MASTER | REPLICA | \
+             PUBSUB> | USER username | ADDR addr | LADDR addr | SKIPME <YES | NO>> \
+             ...",
+        )
+        .docs("2.4.0", "O(N) with the number of connections", "Closes connections"),
+    admin_row("client|list", -2, list)
+        .syntax("[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id:integer ...]")
+        .docs(
+            "2.4.0",
+            "O(N) with the number of connections",
+            "Returns what the server knows about connections",
+        ),
+    admin_row("client|no-evict", 3, no_evict).syntax("<ON | OFF>").docs(
         "7.0.0",
         "O(1)",
         "Protects the connection from being closed for want of memory",
     ),
-    admin_row("client|pause", -3, pause).docs(
+    admin_row("client|pause", -3, pause).syntax("timeout:integer [WRITE | ALL]").docs(
         "2.9.50",
         "O(1)",
         "Lets commands of all clients wait for a while",
     ),
-    row("client|reply", 3, reply).docs("3.2.0", "O(1)", "Says which replies the connection wants"),
-    row("client|setinfo", 4, setinfo).docs(
+    row("client|reply", 3, reply).syntax("<ON | OFF | SKIP>").docs(
+        "3.2.0",
+        "O(1)",
+        "Says which replies the connection wants",
+    ),
+    row("client|setinfo", 4, setinfo).syntax("<LIB-NAME libname | LIB-VER libver>").docs(
         "7.2.0",
         "O(1)",
         "Tells the server which client library is in use",
     ),
-    row("client|setname", 3, setname).docs("2.6.9", "O(1)", "Names the connection"),
-    row("client|tracking", -3, tracking).docs(
-        "6.0.0",
+    row("client|setname", 3, setname).syntax("connection-name").docs(
+        "2.6.9",
         "O(1)",
-        "Fails: the server does not track what clients keep",
+        "Names the connection",
     ),
+    row("client|tracking", -3, tracking)
+        .syntax(
+            "<ON | OFF> [REDIRECT client-id:integer] [(PREFIX prefix) ...] [BCAST] \
+             [OPTIN] [OPTOUT] [NOLOOP]",
+        )
+        .docs("6.0.0", "O(1)", "Fails: the server does not track what clients keep"),
     row("client|trackinginfo", 2, trackinginfo).docs(
         "6.2.0",
         "O(1)",
         "Returns that nothing is tracked",
     ),
-    admin_row("client|unblock", -3, unblock).docs(
+    admin_row("client|unblock", -3, unblock).syntax("client-id:integer [TIMEOUT | ERROR]").docs(
         "5.0.0",
         "O(log N) with the number of connections",
         "Sends a client on its way that waits",

@@ -40,7 +40,7 @@ pub(super) const COMMANDS: &[Command] = &[row("config", -2, Run::Connection(help
     )];
 
 const SUBCOMMANDS: &[Command] = &[
-    row("config|get", -3, Run::Connection(get)).flags(ADMIN).docs(
+    row("config|get", -3, Run::Connection(get)).flags(ADMIN).syntax("parameter ...").docs(
         "2.0.0",
         "O(N) with the number of settings",
         "Returns the settings whose names match",
@@ -61,7 +61,7 @@ const SUBCOMMANDS: &[Command] = &[
         "O(N) with the size of the file",
         "Writes the settings that were changed into the file of settings",
     ),
-    row("config|set", -4, Run::Connection(set)).flags(ADMIN).docs(
+    row("config|set", -4, Run::Connection(set)).flags(ADMIN).syntax("(parameter value) ...").docs(
         "2.0.0",
         "O(N) with the number of settings",
         "Changes settings",

@@ -28,26 +28,28 @@ const fn row(name: &'static str, arity: i32, run: Run) -> Command {
 
 /// The table's rows.
 pub(super) const COMMANDS: &[Command] = &[
-    row("auth", -2, Run::Connection(auth)).flags(GREETING).docs(
+    row("auth", -2, Run::Connection(auth)).flags(GREETING).syntax("[username] password").docs(
         "1.0.0",
         "O(1)",
         "Authenticates the connection",
     ),
-    row("echo", 2, Run::Connection(echo)).flags(ANY_TIME).docs(
+    row("echo", 2, Run::Connection(echo)).flags(ANY_TIME).syntax("message").docs(
         "1.0.0",
         "O(1)",
         "Returns its argument",
     ),
-    row("hello", -1, Run::Connection(hello)).flags(GREETING).docs(
-        "6.0.0",
-        "O(1)",
-        "Chooses the protocol, may authenticate, and says what the server is",
-    ),
-    row("ping", -1, Run::Connection(ping)).flags(Flags::FAST.or(Flags::WHILE_SUBSCRIBED)).docs(
-        "1.0.0",
-        "O(1)",
-        "Returns PONG, or its argument",
-    ),
+    row("hello", -1, Run::Connection(hello))
+        .flags(GREETING)
+        .syntax("[protover:integer [AUTH username password] [SETNAME clientname]]")
+        .docs(
+            "6.0.0",
+            "O(1)",
+            "Chooses the protocol, may authenticate, and says what the server is",
+        ),
+    row("ping", -1, Run::Connection(ping))
+        .flags(Flags::FAST.or(Flags::WHILE_SUBSCRIBED))
+        .syntax("[message]")
+        .docs("1.0.0", "O(1)", "Returns PONG, or its argument"),
     row("quit", -1, Run::Connection(quit)).flags(GREETING.or(ALWAYS)).docs(
         "1.0.0",
         "O(1)",
@@ -58,7 +60,7 @@ pub(super) const COMMANDS: &[Command] = &[
         "O(1)",
         "Brings the connection back to where it began",
     ),
-    row("select", 2, Run::Connection(select)).flags(ANY_TIME).docs(
+    row("select", 2, Run::Connection(select)).flags(ANY_TIME).syntax("index:integer").docs(
         "1.0.0",
         "O(1)",
         "Selects a database",

@@ -21,6 +21,8 @@ pub(super) const COMMANDS: &[Command] = &[
         .flags(Flags::KEYSPACE.or(Flags::DENYOOM))
         .keys(1, 2, 1)
         .prepare(prepare_copy)
+        .access("RO access, OW update")
+        .syntax("source:key destination:key [DB destination-db:integer] [REPLACE]")
         .docs(
             "6.2.0",
             "O(N) with the number of elements",
@@ -30,6 +32,7 @@ pub(super) const COMMANDS: &[Command] = &[
         .flags(Flags::KEYSPACE.or(Flags::FAST))
         .keys(1, 1, 1)
         .prepare(prepare_move)
+        .syntax("key db:integer")
         .docs(
             "1.0.0",
             "O(N) with the number of elements",

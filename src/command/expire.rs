@@ -15,43 +15,47 @@ const fn row(name: &'static str, arity: i32, run: Run) -> Command {
 
 /// The table's rows.
 pub(super) const COMMANDS: &[Command] = &[
-    row("expire", -3, Run::Write(expire)).docs(
-        "1.0.0",
-        "O(1)",
-        "Sets a key's expiry, in seconds from now",
-    ),
-    row("expireat", -3, Run::Write(expireat)).docs(
-        "1.2.0",
-        "O(1)",
-        "Sets a key's expiry, in seconds since 1970",
-    ),
-    row("expiretime", 2, Run::Read(expiretime)).docs(
+    row("expire", -3, Run::Write(expire))
+        .access("RW update")
+        .syntax("key seconds:integer [NX | XX | GT | LT]")
+        .docs("1.0.0", "O(1)", "Sets a key's expiry, in seconds from now"),
+    row("expireat", -3, Run::Write(expireat))
+        .access("RW update")
+        .syntax("key unix-time-seconds:unix-time [NX | XX | GT | LT]")
+        .docs("1.2.0", "O(1)", "Sets a key's expiry, in seconds since 1970"),
+    row("expiretime", 2, Run::Read(expiretime)).syntax("key").docs(
         "7.0.0",
         "O(1)",
         "Returns a key's expiry, in seconds since 1970",
     ),
-    row("persist", 2, Run::Write(persist)).docs("2.2.0", "O(1)", "Removes a key's expiry"),
-    row("pexpire", -3, Run::Write(pexpire)).docs(
-        "2.6.0",
+    row("persist", 2, Run::Write(persist)).access("RW update").syntax("key").docs(
+        "2.2.0",
         "O(1)",
-        "Sets a key's expiry, in milliseconds from now",
+        "Removes a key's expiry",
     ),
-    row("pexpireat", -3, Run::Write(pexpireat)).docs(
-        "2.6.0",
-        "O(1)",
-        "Sets a key's expiry, in milliseconds since 1970",
-    ),
-    row("pexpiretime", 2, Run::Read(pexpiretime)).docs(
+    row("pexpire", -3, Run::Write(pexpire))
+        .access("RW update")
+        .syntax("key milliseconds:integer [NX | XX | GT | LT]")
+        .docs("2.6.0", "O(1)", "Sets a key's expiry, in milliseconds from now"),
+    row("pexpireat", -3, Run::Write(pexpireat))
+        .access("RW update")
+        .syntax("key unix-time-milliseconds:unix-time [NX | XX | GT | LT]")
+        .docs("2.6.0", "O(1)", "Sets a key's expiry, in milliseconds since 1970"),
+    row("pexpiretime", 2, Run::Read(pexpiretime)).syntax("key").docs(
         "7.0.0",
         "O(1)",
         "Returns a key's expiry, in milliseconds since 1970",
     ),
-    row("pttl", 2, Run::Read(pttl)).docs(
+    row("pttl", 2, Run::Read(pttl)).syntax("key").docs(
         "2.6.0",
         "O(1)",
         "Returns how many milliseconds a key has left",
     ),
-    row("ttl", 2, Run::Read(ttl)).docs("1.0.0", "O(1)", "Returns how many seconds a key has left"),
+    row("ttl", 2, Run::Read(ttl)).syntax("key").docs(
+        "1.0.0",
+        "O(1)",
+        "Returns how many seconds a key has left",
+    ),
 ];
 
 fn expire(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {

@@ -24,82 +24,86 @@ const fn row(name: &'static str, arity: i32, run: Run) -> Command {
 
 /// The table's rows.
 pub(super) const COMMANDS: &[Command] = &[
-    row("hdel", -3, Run::Write(hdel)).flags(FAST).docs(
+    row("hdel", -3, Run::Write(hdel)).flags(FAST).access("RW delete").syntax("key field ...").docs(
         "2.0.0",
         "O(N) with the number of fields given",
         "Removes fields of a hash",
     ),
-    row("hexists", 3, Run::Read(hexists)).flags(FAST).docs(
+    row("hexists", 3, Run::Read(hexists)).flags(FAST).access("RO").syntax("key field").docs(
         "2.0.0",
         "O(1)",
         "Says whether a hash has a field",
     ),
-    row("hget", 3, Run::Read(hget)).flags(FAST).docs(
+    row("hget", 3, Run::Read(hget)).flags(FAST).syntax("key field").docs(
         "2.0.0",
         "O(1)",
         "Returns the value of a field",
     ),
-    row("hgetall", 2, Run::Read(hgetall)).docs(
+    row("hgetall", 2, Run::Read(hgetall)).syntax("key").docs(
         "2.0.0",
         "O(N) with the number of fields",
         "Returns all fields of a hash with their values",
     ),
-    row("hincrby", 4, Run::Write(hincrby)).flags(GROWS_FAST).docs(
-        "2.0.0",
-        "O(1)",
-        "Adds to the integer that a field holds",
-    ),
-    row("hincrbyfloat", 4, Run::Write(hincrbyfloat)).flags(GROWS_FAST).docs(
-        "2.6.0",
-        "O(1)",
-        "Adds to the decimal number that a field holds",
-    ),
-    row("hkeys", 2, Run::Read(hkeys)).docs(
+    row("hincrby", 4, Run::Write(hincrby))
+        .flags(GROWS_FAST)
+        .syntax("key field increment:integer")
+        .docs("2.0.0", "O(1)", "Adds to the integer that a field holds"),
+    row("hincrbyfloat", 4, Run::Write(hincrbyfloat))
+        .flags(GROWS_FAST)
+        .syntax("key field increment:double")
+        .docs("2.6.0", "O(1)", "Adds to the decimal number that a field holds"),
+    row("hkeys", 2, Run::Read(hkeys)).syntax("key").docs(
         "2.0.0",
         "O(N) with the number of fields",
         "Returns all fields of a hash",
     ),
-    row("hlen", 2, Run::Read(hlen)).flags(FAST).docs(
+    row("hlen", 2, Run::Read(hlen)).flags(FAST).access("RO").syntax("key").docs(
         "2.0.0",
         "O(1)",
         "Returns how many fields a hash has",
     ),
-    row("hmget", -3, Run::Read(hmget)).flags(FAST).docs(
+    row("hmget", -3, Run::Read(hmget)).flags(FAST).syntax("key field ...").docs(
         "2.0.0",
         "O(N) with the number of fields given",
         "Returns the values of several fields",
     ),
-    row("hmset", -4, Run::Write(hmset)).flags(GROWS_FAST).docs(
-        "2.0.0",
-        "O(N) with the number of fields given",
-        "Sets fields of a hash: the old name of HSET",
-    ),
-    row("hrandfield", -2, Run::Read(hrandfield)).docs(
+    row("hmset", -4, Run::Write(hmset))
+        .flags(GROWS_FAST)
+        .access("RW update")
+        .syntax("key (field value) ...")
+        .docs(
+            "2.0.0",
+            "O(N) with the number of fields given",
+            "Sets fields of a hash: the old name of HSET",
+        ),
+    row("hrandfield", -2, Run::Read(hrandfield)).syntax("key [count:integer [WITHVALUES]]").docs(
         "6.2.0",
         "O(N) with the number of fields asked for",
         "Returns random fields of a hash",
     ),
-    row("hscan", -3, Run::Read(hscan)).docs(
-        "2.8.0",
-        "O(1) a call, O(N) with the number of fields for a whole iteration",
-        "Returns the fields of a hash with their values step by step",
-    ),
-    row("hset", -4, Run::Write(hset)).flags(GROWS_FAST).docs(
-        "2.0.0",
-        "O(N) with the number of fields given",
-        "Sets fields of a hash",
-    ),
-    row("hsetnx", 4, Run::Write(hsetnx)).flags(GROWS_FAST).docs(
-        "2.0.0",
-        "O(1)",
-        "Sets a field of a hash if it is not there",
-    ),
-    row("hstrlen", 3, Run::Read(hstrlen)).flags(FAST).docs(
+    row("hscan", -3, Run::Read(hscan))
+        .syntax("key cursor:integer [MATCH pattern:pattern] [COUNT count:integer]")
+        .docs(
+            "2.8.0",
+            "O(1) a call, O(N) with the number of fields for a whole iteration",
+            "Returns the fields of a hash with their values step by step",
+        ),
+    row("hset", -4, Run::Write(hset))
+        .flags(GROWS_FAST)
+        .access("RW update")
+        .syntax("key (field value) ...")
+        .docs("2.0.0", "O(N) with the number of fields given", "Sets fields of a hash"),
+    row("hsetnx", 4, Run::Write(hsetnx))
+        .flags(GROWS_FAST)
+        .access("RW insert")
+        .syntax("key field value")
+        .docs("2.0.0", "O(1)", "Sets a field of a hash if it is not there"),
+    row("hstrlen", 3, Run::Read(hstrlen)).flags(FAST).access("RO").syntax("key field").docs(
         "3.2.0",
         "O(1)",
         "Returns the length of the value of a field",
     ),
-    row("hvals", 2, Run::Read(hvals)).docs(
+    row("hvals", 2, Run::Read(hvals)).syntax("key").docs(
         "2.0.0",
         "O(N) with the number of fields",
         "Returns the values of all fields of a hash",

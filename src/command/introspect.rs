@@ -47,12 +47,12 @@ const SUBCOMMANDS: &[Command] = &[
         "O(1)",
         "Returns how many commands there are",
     ),
-    row("command|docs", -2, Run::Connection(docs)).docs(
+    row("command|docs", -2, Run::Connection(docs)).syntax("[command-name ...]").docs(
         "7.0.0",
         "O(N) with the number of commands",
         "Returns the documentation of commands",
     ),
-    row("command|getkeys", -4, Run::Connection(getkeys)).docs(
+    row("command|getkeys", -4, Run::Connection(getkeys)).syntax("command arg ...").docs(
         "2.8.13",
         "O(N) with the number of arguments",
         "Returns which of a command's arguments are keys",
@@ -65,16 +65,17 @@ const SUBCOMMANDS: &[Command] = &[
             "Returns which of a command's arguments are keys, and what is done with each",
         ),
     row("command|help", 2, Run::Connection(help)).docs("5.0.0", "O(1)", "Returns a short help"),
-    row("command|info", -2, Run::Connection(info)).docs(
+    row("command|info", -2, Run::Connection(info)).syntax("[command-name ...]").docs(
         "2.8.13",
         "O(N) with the number of commands",
         "Returns the details of commands",
     ),
-    row("command|list", -2, Run::Connection(list)).docs(
-        "7.0.0",
-        "O(N) with the number of commands",
-        "Returns the commands' names",
-    ),
+    row("command|list", -2, Run::Connection(list))
+        .syntax(
+            "[FILTERBY <MODULE module-name | ACLCAT category | PATTERN \
+             pattern:pattern>]",
+        )
+        .docs("7.0.0", "O(N) with the number of commands", "Returns the commands' names"),
 ];
 
 /// The `HELP` of the container that the request names.

@@ -16,42 +16,51 @@ const fn row(name: &'static str, arity: i32, run: Run) -> Command {
 
 /// The table's rows.
 pub(super) const COMMANDS: &[Command] = &[
-    row("del", -2, Run::Write(del)).keys(1, -1, 1).docs(
+    row("del", -2, Run::Write(del)).keys(1, -1, 1).access("RM delete").syntax("key ...").docs(
         "1.0.0",
         "O(N) with the number of keys, whatever their size",
         "Removes keys",
     ),
-    row("exists", -2, Run::Read(exists)).flags(Flags::FAST).keys(1, -1, 1).docs(
-        "1.0.0",
-        "O(N) with the number of keys",
-        "Counts which of the keys are there",
-    ),
+    row("exists", -2, Run::Read(exists))
+        .flags(Flags::FAST)
+        .keys(1, -1, 1)
+        .access("RO")
+        .syntax("key ...")
+        .docs("1.0.0", "O(N) with the number of keys", "Counts which of the keys are there"),
     row("randomkey", 1, Run::Read(randomkey)).docs("1.0.0", "O(1)", "Returns some key"),
-    row("rename", 3, Run::Write(rename)).keys(1, 2, 1).docs(
-        "1.0.0",
-        "O(1)",
-        "Gives a key another name, in place of what had that name",
-    ),
-    row("renamenx", 3, Run::Write(renamenx)).flags(Flags::FAST).keys(1, 2, 1).docs(
-        "1.0.0",
-        "O(1)",
-        "Gives a key another name if nothing has it",
-    ),
-    row("touch", -2, Run::Read(exists)).flags(Flags::FAST).keys(1, -1, 1).docs(
-        "3.2.1",
-        "O(N) with the number of keys",
-        "Counts which of the keys are there",
-    ),
-    row("type", 2, Run::Read(kind)).flags(Flags::FAST).keys(1, 1, 1).docs(
-        "1.0.0",
-        "O(1)",
-        "Returns the type of a key's value",
-    ),
-    row("unlink", -2, Run::Write(del)).flags(Flags::FAST).keys(1, -1, 1).docs(
-        "4.0.0",
-        "O(N) with the number of keys, whatever their size",
-        "Removes keys, as DEL does",
-    ),
+    row("rename", 3, Run::Write(rename))
+        .keys(1, 2, 1)
+        .access("RW access delete, OW update")
+        .syntax("key newkey:key")
+        .docs("1.0.0", "O(1)", "Gives a key another name, in place of what had that name"),
+    row("renamenx", 3, Run::Write(renamenx))
+        .flags(Flags::FAST)
+        .keys(1, 2, 1)
+        .access("RW access delete, OW insert")
+        .syntax("key newkey:key")
+        .docs("1.0.0", "O(1)", "Gives a key another name if nothing has it"),
+    row("touch", -2, Run::Read(exists))
+        .flags(Flags::FAST)
+        .keys(1, -1, 1)
+        .access("RO")
+        .syntax("key ...")
+        .docs("3.2.1", "O(N) with the number of keys", "Counts which of the keys are there"),
+    row("type", 2, Run::Read(kind))
+        .flags(Flags::FAST)
+        .keys(1, 1, 1)
+        .access("RO")
+        .syntax("key")
+        .docs("1.0.0", "O(1)", "Returns the type of a key's value"),
+    row("unlink", -2, Run::Write(del))
+        .flags(Flags::FAST)
+        .keys(1, -1, 1)
+        .access("RM delete")
+        .syntax("key ...")
+        .docs(
+            "4.0.0",
+            "O(N) with the number of keys, whatever their size",
+            "Removes keys, as DEL does",
+        ),
 ];
 
 fn del(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {

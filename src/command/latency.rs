@@ -49,7 +49,7 @@ const SUBCOMMANDS: &[Command] = &[
         "O(1)",
         "Returns a report about latency for people",
     ),
-    row("latency|graph", 3, Run::Connection(draw)).flags(ADMIN).docs(
+    row("latency|graph", 3, Run::Connection(draw)).flags(ADMIN).syntax("event").docs(
         "2.8.13",
         "O(1)",
         "Returns a picture of the samples of an event",
@@ -59,12 +59,15 @@ const SUBCOMMANDS: &[Command] = &[
         "O(1)",
         "Returns a short help",
     ),
-    row("latency|histogram", -2, Run::Connection(histogram)).flags(ADMIN).docs(
-        "7.0.0",
-        "O(N) with the number of commands that have run",
-        "Returns how the times of commands are spread",
-    ),
-    row("latency|history", 3, Run::Connection(history)).flags(ADMIN).docs(
+    row("latency|histogram", -2, Run::Connection(histogram))
+        .flags(ADMIN)
+        .syntax("[command ...]")
+        .docs(
+            "7.0.0",
+            "O(N) with the number of commands that have run",
+            "Returns how the times of commands are spread",
+        ),
+    row("latency|history", 3, Run::Connection(history)).flags(ADMIN).syntax("event").docs(
         "2.8.13",
         "O(1)",
         "Returns the samples of an event",
@@ -74,7 +77,7 @@ const SUBCOMMANDS: &[Command] = &[
         "O(1)",
         "Returns the latest sample of each event",
     ),
-    row("latency|reset", -2, Run::Connection(reset)).flags(ADMIN).docs(
+    row("latency|reset", -2, Run::Connection(reset)).flags(ADMIN).syntax("[event ...]").docs(
         "2.8.13",
         "O(1)",
         "Forgets samples",

@@ -16,6 +16,7 @@ pub(super) const COMMANDS: &[Command] = &[Command::new("lcs", -3, Run::Read(lcs)
     .group(Group::String)
     .keys(1, 2, 1)
     .flags(Flags::WALKING)
+    .syntax("key1:key key2:key [LEN] [IDX] [MINMATCHLEN len:integer] [WITHMATCHLEN]")
     .docs(
         "7.0.0",
         "O(N*M) with the lengths of the strings",

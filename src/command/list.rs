@@ -26,53 +26,88 @@ const fn row(name: &'static str, arity: i32, run: Run) -> Command {
 
 /// The table's rows.
 pub(super) const COMMANDS: &[Command] = &[
-    row("lindex", 3, Run::Read(lindex)).docs("1.0.0", "O(1)", "Returns the element at an index"),
-    row("llen", 2, Run::Read(llen)).flags(FAST).docs("1.0.0", "O(1)", "Returns a list's length"),
-    row("lpop", -2, Run::Write(lpop)).flags(FAST).docs(
+    row("lindex", 3, Run::Read(lindex)).syntax("key index:integer").docs(
         "1.0.0",
-        "O(N) with the number of elements returned",
-        "Removes elements from the left end and returns them",
+        "O(1)",
+        "Returns the element at an index",
     ),
-    row("lpush", -3, Run::Write(lpush)).flags(GROWS_FAST).docs(
+    row("llen", 2, Run::Read(llen)).flags(FAST).access("RO").syntax("key").docs(
         "1.0.0",
-        "O(N) with the number of elements added",
-        "Adds elements at the left end of a list, which is created if it is not there",
+        "O(1)",
+        "Returns a list's length",
     ),
-    row("lpushx", -3, Run::Write(lpushx)).flags(GROWS_FAST).docs(
-        "2.2.0",
-        "O(N) with the number of elements added",
-        "Adds elements at the left end of a list that is there",
-    ),
-    row("lrange", 4, Run::Read(lrange)).docs(
+    row("lpop", -2, Run::Write(lpop))
+        .flags(FAST)
+        .access("RW access delete")
+        .syntax("key [count:integer]")
+        .docs(
+            "1.0.0",
+            "O(N) with the number of elements returned",
+            "Removes elements from the left end and returns them",
+        ),
+    row("lpush", -3, Run::Write(lpush))
+        .flags(GROWS_FAST)
+        .access("RW insert")
+        .syntax("key element ...")
+        .docs(
+            "1.0.0",
+            "O(N) with the number of elements added",
+            "Adds elements at the left end of a list, which is created if it is not there",
+        ),
+    row("lpushx", -3, Run::Write(lpushx))
+        .flags(GROWS_FAST)
+        .access("RW insert")
+        .syntax("key element ...")
+        .docs(
+            "2.2.0",
+            "O(N) with the number of elements added",
+            "Adds elements at the left end of a list that is there",
+        ),
+    row("lrange", 4, Run::Read(lrange)).syntax("key start:integer stop:integer").docs(
         "1.0.0",
         "O(N) with the number of elements returned, wherever they are",
         "Returns the elements between two indices",
     ),
-    row("lset", 4, Run::Write(lset)).flags(GROWS).docs(
-        "1.0.0",
-        "O(1)",
-        "Sets the element at an index",
-    ),
-    row("ltrim", 4, Run::Write(ltrim)).docs(
-        "1.0.0",
-        "O(N) with the number of elements removed",
-        "Removes all elements but those between two indices",
-    ),
-    row("rpop", -2, Run::Write(rpop)).flags(FAST).docs(
-        "1.0.0",
-        "O(N) with the number of elements returned",
-        "Removes elements from the right end and returns them",
-    ),
-    row("rpush", -3, Run::Write(rpush)).flags(GROWS_FAST).docs(
-        "1.0.0",
-        "O(N) with the number of elements added",
-        "Adds elements at the right end of a list, which is created if it is not there",
-    ),
-    row("rpushx", -3, Run::Write(rpushx)).flags(GROWS_FAST).docs(
-        "2.2.0",
-        "O(N) with the number of elements added",
-        "Adds elements at the right end of a list that is there",
-    ),
+    row("lset", 4, Run::Write(lset))
+        .flags(GROWS)
+        .access("RW update")
+        .syntax("key index:integer element")
+        .docs("1.0.0", "O(1)", "Sets the element at an index"),
+    row("ltrim", 4, Run::Write(ltrim))
+        .access("RW delete")
+        .syntax("key start:integer stop:integer")
+        .docs(
+            "1.0.0",
+            "O(N) with the number of elements removed",
+            "Removes all elements but those between two indices",
+        ),
+    row("rpop", -2, Run::Write(rpop))
+        .flags(FAST)
+        .access("RW access delete")
+        .syntax("key [count:integer]")
+        .docs(
+            "1.0.0",
+            "O(N) with the number of elements returned",
+            "Removes elements from the right end and returns them",
+        ),
+    row("rpush", -3, Run::Write(rpush))
+        .flags(GROWS_FAST)
+        .access("RW insert")
+        .syntax("key element ...")
+        .docs(
+            "1.0.0",
+            "O(N) with the number of elements added",
+            "Adds elements at the right end of a list, which is created if it is not there",
+        ),
+    row("rpushx", -3, Run::Write(rpushx))
+        .flags(GROWS_FAST)
+        .access("RW insert")
+        .syntax("key element ...")
+        .docs(
+            "2.2.0",
+            "O(N) with the number of elements added",
+            "Adds elements at the right end of a list that is there",
+        ),
 ];
 
 fn lpush(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {

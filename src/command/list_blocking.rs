@@ -23,25 +23,49 @@ pub(super) const COMMANDS: &[Command] = &[
     row("blmove", 6, Run::Write(blmove))
         .flags(Flags::DENYOOM.or(Flags::NOSCRIPT))
         .keys(1, 2, 1)
+        .access("RW access delete, RW insert")
+        .syntax(
+            "source:key destination:key <LEFT | RIGHT> <LEFT | RIGHT> \
+             timeout:double",
+        )
         .docs("6.2.0", "O(1)", "Does what LMOVE does, and waits for an element if there is none"),
-    row("blmpop", -5, Run::Write(blmpop)).movable_keys(|args| counted_keys(args, 2)).docs(
-        "7.0.0",
-        "O(N+M) with the number of keys and that of elements returned",
-        "Does what LMPOP does, and waits for elements if there are none",
-    ),
-    row("blpop", -3, Run::Write(blpop)).flags(Flags::NOSCRIPT).keys(1, -2, 1).docs(
-        "2.0.0",
-        "O(N) with the number of keys",
-        "Removes the element at the left end of the first list that has any, or waits for one",
-    ),
-    row("brpop", -3, Run::Write(brpop)).flags(Flags::NOSCRIPT).keys(1, -2, 1).docs(
-        "2.0.0",
-        "O(N) with the number of keys",
-        "Removes the element at the right end of the first list that has any, or waits for one",
-    ),
+    row("blmpop", -5, Run::Write(blmpop))
+        .movable_keys(|args| counted_keys(args, 2))
+        .access("RW access delete")
+        .syntax(
+            "timeout:double numkeys:integer key ... <LEFT | RIGHT> [COUNT \
+             count:integer]",
+        )
+        .docs(
+            "7.0.0",
+            "O(N+M) with the number of keys and that of elements returned",
+            "Does what LMPOP does, and waits for elements if there are none",
+        ),
+    row("blpop", -3, Run::Write(blpop))
+        .flags(Flags::NOSCRIPT)
+        .keys(1, -2, 1)
+        .access("RW access delete")
+        .syntax("key ... timeout:double")
+        .docs(
+            "2.0.0",
+            "O(N) with the number of keys",
+            "Removes the element at the left end of the first list that has any, or waits for one",
+        ),
+    row("brpop", -3, Run::Write(brpop))
+        .flags(Flags::NOSCRIPT)
+        .keys(1, -2, 1)
+        .access("RW access delete")
+        .syntax("key ... timeout:double")
+        .docs(
+            "2.0.0",
+            "O(N) with the number of keys",
+            "Removes the element at the right end of the first list that has any, or waits for one",
+        ),
     row("brpoplpush", 4, Run::Write(brpoplpush))
         .flags(Flags::DENYOOM.or(Flags::NOSCRIPT))
         .keys(1, 2, 1)
+        .access("RW access delete, RW insert")
+        .syntax("source:key destination:key timeout:double")
         .docs(
             "2.2.0",
             "O(1)",

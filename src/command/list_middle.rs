@@ -26,18 +26,19 @@ const fn row(name: &'static str, arity: i32, run: Run) -> Command {
 
 /// The table's rows.
 pub(super) const COMMANDS: &[Command] = &[
-    row("linsert", 5, Run::Write(linsert)).flags(Flags::DENYOOM).prepare(prepare_linsert).docs(
+    row("linsert", 5, Run::Write(linsert)).flags(Flags::DENYOOM).prepare(prepare_linsert).access("RW insert").syntax("key <BEFORE | AFTER> pivot element").docs(
         "2.2.0",
         "O(N) with the number of elements before the pivot, and with that on the shorter side of it, \
          which move",
         "Inserts an element before or after another",
     ),
-    row("lpos", -3, Run::Read(lpos)).docs(
+    row("lpos", -3, Run::Read(lpos)).syntax("key element [RANK rank:integer] [COUNT num-matches:integer] [MAXLEN \
+                                             len:integer]").docs(
         "6.0.6",
         "O(N) with the number of elements searched",
         "Returns the indices of elements that are equal to a value",
     ),
-    row("lrem", 4, Run::Write(lrem)).prepare(prepare_lrem).docs(
+    row("lrem", 4, Run::Write(lrem)).prepare(prepare_lrem).access("RW delete").syntax("key count:integer element").docs(
         "1.0.0",
         "O(N) with the number of elements searched, and with that of elements which move: all but \
          the longest stretch in which none is removed",

@@ -21,21 +21,35 @@ const fn row(name: &'static str, arity: i32, run: Run) -> Command {
 
 /// The table's rows.
 pub(super) const COMMANDS: &[Command] = &[
-    row("lmove", 5, Run::Write(lmove)).flags(Flags::DENYOOM).keys(1, 2, 1).docs(
-        "6.2.0",
-        "O(1)",
-        "Moves an element from one end of a list to one of another, and returns it",
-    ),
-    row("lmpop", -4, Run::Write(lmpop)).movable_keys(|args| counted_keys(args, 1)).docs(
-        "7.0.0",
-        "O(N+M) with the number of keys and that of elements returned",
-        "Removes elements from an end of the first list that has any, and returns them",
-    ),
-    row("rpoplpush", 3, Run::Write(rpoplpush)).flags(Flags::DENYOOM).keys(1, 2, 1).docs(
-        "1.2.0",
-        "O(1)",
-        "Moves an element from the right end of a list to the left of another, and returns it",
-    ),
+    row("lmove", 5, Run::Write(lmove))
+        .flags(Flags::DENYOOM)
+        .keys(1, 2, 1)
+        .access("RW access delete, RW insert")
+        .syntax("source:key destination:key <LEFT | RIGHT> <LEFT | RIGHT>")
+        .docs(
+            "6.2.0",
+            "O(1)",
+            "Moves an element from one end of a list to one of another, and returns it",
+        ),
+    row("lmpop", -4, Run::Write(lmpop))
+        .movable_keys(|args| counted_keys(args, 1))
+        .access("RW access delete")
+        .syntax("numkeys:integer key ... <LEFT | RIGHT> [COUNT count:integer]")
+        .docs(
+            "7.0.0",
+            "O(N+M) with the number of keys and that of elements returned",
+            "Removes elements from an end of the first list that has any, and returns them",
+        ),
+    row("rpoplpush", 3, Run::Write(rpoplpush))
+        .flags(Flags::DENYOOM)
+        .keys(1, 2, 1)
+        .access("RW access delete, RW insert")
+        .syntax("source:key destination:key")
+        .docs(
+            "1.2.0",
+            "O(1)",
+            "Moves an element from the right end of a list to the left of another, and returns it",
+        ),
 ];
 
 fn lmove(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {

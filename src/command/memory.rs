@@ -71,6 +71,7 @@ const SUBCOMMANDS: &[Command] = &[
     row("memory|usage", -3, Run::Read(usage_of))
         .keys(2, 2, 1)
         .syntax("key [SAMPLES count:integer]")
+        .access("RO")
         .docs(
             "4.0.0",
             "O(N) with the number of elements looked at",

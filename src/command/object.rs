@@ -31,12 +31,12 @@ pub(super) const COMMANDS: &[Command] = &[Command::new("object", -2, Run::Connec
     )];
 
 const SUBCOMMANDS: &[Command] = &[
-    row("object|encoding", 3, Run::Read(encoding)).keys(2, 2, 1).docs(
+    row("object|encoding", 3, Run::Read(encoding)).keys(2, 2, 1).access("RO").syntax("key").docs(
         "2.2.3",
         "O(1)",
         "Returns Redis's name for how it would keep a value",
     ),
-    row("object|freq", 3, Run::Read(freq)).keys(2, 2, 1).docs(
+    row("object|freq", 3, Run::Read(freq)).keys(2, 2, 1).access("RO").syntax("key").docs(
         "4.0.0",
         "O(1)",
         "Fails: uses of values are not counted",
@@ -46,12 +46,12 @@ const SUBCOMMANDS: &[Command] = &[
         "O(1)",
         "Returns a short help",
     ),
-    row("object|idletime", 3, Run::Read(idletime)).keys(2, 2, 1).docs(
+    row("object|idletime", 3, Run::Read(idletime)).keys(2, 2, 1).access("RO").syntax("key").docs(
         "2.2.3",
         "O(1)",
         "Fails: when a value was used last is not kept",
     ),
-    row("object|refcount", 3, Run::Read(refcount)).keys(2, 2, 1).docs(
+    row("object|refcount", 3, Run::Read(refcount)).keys(2, 2, 1).access("RO").syntax("key").docs(
         "2.2.3",
         "O(1)",
         "Returns how often a value is shared: it never is",

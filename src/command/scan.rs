@@ -21,16 +21,25 @@ const WALK: Flags = Flags::KEYSPACE.or(Flags::WALKING);
 
 /// The table's rows.
 pub(super) const COMMANDS: &[Command] = &[
-    Command::new("keys", 2, Run::Read(keys)).flags(WALK.or(Flags::DANGEROUS)).docs(
-        "1.0.0",
-        "O(N) with the number of keys in the database",
-        "Returns all keys whose names match a pattern",
-    ),
-    Command::new("scan", -2, Run::Read(scan)).flags(WALK).docs(
-        "2.8.0",
-        "O(1) a call, O(N) with the number of keys for a whole iteration",
-        "Returns the keys step by step; cursors stay valid over restarts",
-    ),
+    Command::new("keys", 2, Run::Read(keys))
+        .flags(WALK.or(Flags::DANGEROUS))
+        .syntax("pattern:pattern")
+        .docs(
+            "1.0.0",
+            "O(N) with the number of keys in the database",
+            "Returns all keys whose names match a pattern",
+        ),
+    Command::new("scan", -2, Run::Read(scan))
+        .flags(WALK)
+        .syntax(
+            "cursor:integer [MATCH pattern:pattern] [COUNT count:integer] [TYPE \
+             type]",
+        )
+        .docs(
+            "2.8.0",
+            "O(1) a call, O(N) with the number of keys for a whole iteration",
+            "Returns the keys step by step; cursors stay valid over restarts",
+        ),
 ];
 
 fn keys(context: &mut ReadContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {

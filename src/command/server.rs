@@ -27,29 +27,32 @@ pub(super) const COMMANDS: &[Command] = &[
         "O(1)",
         "Returns the number of keys in the database",
     ),
-    row("flushall", -1, Run::Write(flushall)).flags(FLUSH).docs(
+    row("flushall", -1, Run::Write(flushall)).flags(FLUSH).syntax("[ASYNC | SYNC]").docs(
         "1.0.0",
         "O(1), the space is freed in the background",
         "Removes all keys of all databases",
     ),
-    row("flushdb", -1, Run::Write(flushdb)).flags(FLUSH).docs(
+    row("flushdb", -1, Run::Write(flushdb)).flags(FLUSH).syntax("[ASYNC | SYNC]").docs(
         "1.0.0",
         "O(1), the space is freed in the background",
         "Removes all keys of the database",
     ),
-    row("info", -1, Run::Read(info)).flags(ANY_TIME.or(Flags::DANGEROUS)).docs(
-        "1.0.0",
-        "O(1)",
-        "Returns figures about the server, by section",
-    ),
+    row("info", -1, Run::Read(info))
+        .flags(ANY_TIME.or(Flags::DANGEROUS))
+        .syntax("[section ...]")
+        .docs("1.0.0", "O(1)", "Returns figures about the server, by section"),
     row("shutdown", -1, Run::Connection(shutdown))
         .flags(ADMIN.or(Flags::NO_MULTI).or(Flags::ALLOW_BUSY))
+        .syntax("[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]")
         .docs("1.0.0", "O(1)", "Stops the server; everything acknowledged is saved already"),
-    row("swapdb", 3, Run::Write(swapdb)).flags(FLUSH.or(Flags::FAST)).docs(
-        "4.0.0",
-        "O(N) with the number of keys that are watched or waited for",
-        "Lets two databases change places",
-    ),
+    row("swapdb", 3, Run::Write(swapdb))
+        .flags(FLUSH.or(Flags::FAST))
+        .syntax("index1:integer index2:integer")
+        .docs(
+            "4.0.0",
+            "O(N) with the number of keys that are watched or waited for",
+            "Lets two databases change places",
+        ),
     row("time", 1, Run::Connection(time)).flags(ANY_TIME.or(Flags::FAST)).docs(
         "2.6.0",
         "O(1)",

@@ -25,56 +25,64 @@ const fn row(name: &'static str, arity: i32, run: Run) -> Command {
 
 /// The table's rows.
 pub(super) const COMMANDS: &[Command] = &[
-    row("sadd", -3, Run::Write(sadd)).flags(Flags::DENYOOM.or(FAST)).docs(
-        "1.0.0",
-        "O(N) with the number of members given",
-        "Adds members to a set",
-    ),
-    row("scard", 2, Run::Read(scard)).flags(FAST).docs(
+    row("sadd", -3, Run::Write(sadd))
+        .flags(Flags::DENYOOM.or(FAST))
+        .access("RW insert")
+        .syntax("key member ...")
+        .docs("1.0.0", "O(N) with the number of members given", "Adds members to a set"),
+    row("scard", 2, Run::Read(scard)).flags(FAST).access("RO").syntax("key").docs(
         "1.0.0",
         "O(1)",
         "Returns how many members a set has",
     ),
-    row("sismember", 3, Run::Read(sismember)).flags(FAST).docs(
+    row("sismember", 3, Run::Read(sismember)).flags(FAST).access("RO").syntax("key member").docs(
         "1.0.0",
         "O(1)",
         "Says whether a set has a member",
     ),
-    row("smembers", 2, Run::Read(smembers)).docs(
+    row("smembers", 2, Run::Read(smembers)).syntax("key").docs(
         "1.0.0",
         "O(N) with the number of members",
         "Returns all members of a set",
     ),
-    row("smismember", -3, Run::Read(smismember)).flags(FAST).docs(
+    row("smismember", -3, Run::Read(smismember)).flags(FAST).syntax("key member ...").docs(
         "6.2.0",
         "O(N) with the number of members given",
         "Says which of several members a set has",
     ),
-    row("smove", 4, Run::Write(smove)).flags(FAST).keys(1, 2, 1).docs(
-        "1.0.0",
-        "O(1)",
-        "Moves a member from one set to another",
-    ),
-    row("spop", -2, Run::Write(spop)).flags(FAST).prepare(prepare_spop).docs(
-        "1.0.0",
-        "O(N) with the number of members asked for",
-        "Removes random members of a set and returns them",
-    ),
-    row("srandmember", -2, Run::Read(srandmember)).docs(
+    row("smove", 4, Run::Write(smove))
+        .flags(FAST)
+        .keys(1, 2, 1)
+        .access("RW access delete, RW insert")
+        .syntax("source:key destination:key member")
+        .docs("1.0.0", "O(1)", "Moves a member from one set to another"),
+    row("spop", -2, Run::Write(spop))
+        .flags(FAST)
+        .prepare(prepare_spop)
+        .access("RW access delete")
+        .syntax("key [count:integer]")
+        .docs(
+            "1.0.0",
+            "O(N) with the number of members asked for",
+            "Removes random members of a set and returns them",
+        ),
+    row("srandmember", -2, Run::Read(srandmember)).syntax("key [count:integer]").docs(
         "1.0.0",
         "O(N) with the number of members asked for",
         "Returns random members of a set",
     ),
-    row("srem", -3, Run::Write(srem)).flags(FAST).docs(
-        "1.0.0",
-        "O(N) with the number of members given",
-        "Removes members of a set",
-    ),
-    row("sscan", -3, Run::Read(sscan)).docs(
-        "2.8.0",
-        "O(1) a call, O(N) with the number of members for a whole iteration",
-        "Returns the members of a set step by step",
-    ),
+    row("srem", -3, Run::Write(srem))
+        .flags(FAST)
+        .access("RW delete")
+        .syntax("key member ...")
+        .docs("1.0.0", "O(N) with the number of members given", "Removes members of a set"),
+    row("sscan", -3, Run::Read(sscan))
+        .syntax("key cursor:integer [MATCH pattern:pattern] [COUNT count:integer]")
+        .docs(
+            "2.8.0",
+            "O(1) a call, O(N) with the number of members for a whole iteration",
+            "Returns the members of a set step by step",
+        ),
 ];
 
 fn sadd(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {

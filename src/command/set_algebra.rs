@@ -24,7 +24,7 @@ const fn row(name: &'static str, arity: i32, run: Run) -> Command {
 
 /// The table's rows.
 pub(super) const COMMANDS: &[Command] = &[
-    row("sdiff", -2, Run::Read(sdiff)).docs(
+    row("sdiff", -2, Run::Read(sdiff)).syntax("key ...").docs(
         "1.0.0",
         "O(N) with the number of members of all sets together",
         "Returns the members of the first set that are in no other",
@@ -32,30 +32,38 @@ pub(super) const COMMANDS: &[Command] = &[
     row("sdiffstore", -3, Run::Write(sdiffstore))
         .flags(Flags::DENYOOM)
         .prepare(prepare_sdiffstore)
+        .access("OW update, RO access")
+        .syntax("destination:key key ...")
         .docs(
             "1.0.0",
             "O(N) with the number of members of all sets together",
             "Stores the members of the first set that are in no other",
         ),
-    row("sinter", -2, Run::Read(sinter)).docs(
+    row("sinter", -2, Run::Read(sinter)).syntax("key ...").docs(
         "1.0.0",
         "O(N*M) with the members of the smallest set and the number of sets",
         "Returns the members that are in every set",
     ),
-    row("sintercard", -3, Run::Read(sintercard)).keys(0, 0, 0).movable_keys(sintercard_keys).docs(
-        "7.0.0",
-        "O(N*M) with the members of the smallest set and the number of sets",
-        "Counts the members that are in every set",
-    ),
+    row("sintercard", -3, Run::Read(sintercard))
+        .keys(0, 0, 0)
+        .movable_keys(sintercard_keys)
+        .syntax("numkeys:integer key ... [LIMIT limit:integer]")
+        .docs(
+            "7.0.0",
+            "O(N*M) with the members of the smallest set and the number of sets",
+            "Counts the members that are in every set",
+        ),
     row("sinterstore", -3, Run::Write(sinterstore))
         .flags(Flags::DENYOOM)
         .prepare(prepare_sinterstore)
+        .access("RW update, RO access")
+        .syntax("destination:key key ...")
         .docs(
             "1.0.0",
             "O(N*M) with the members of the smallest set and the number of sets",
             "Stores the members that are in every set",
         ),
-    row("sunion", -2, Run::Read(sunion)).docs(
+    row("sunion", -2, Run::Read(sunion)).syntax("key ...").docs(
         "1.0.0",
         "O(N) with the number of members of all sets together",
         "Returns the members that are in any set",
@@ -63,6 +71,8 @@ pub(super) const COMMANDS: &[Command] = &[
     row("sunionstore", -3, Run::Write(sunionstore))
         .flags(Flags::DENYOOM)
         .prepare(prepare_sunionstore)
+        .access("OW update, RO access")
+        .syntax("destination:key key ...")
         .docs(
             "1.0.0",
             "O(N) with the number of members of all sets together",

@@ -49,7 +49,7 @@ pub(super) const COMMANDS: &[Command] = &[row("slowlog", -2, Run::Connection(hel
     )];
 
 const SUBCOMMANDS: &[Command] = &[
-    row("slowlog|get", -2, Run::Connection(get)).flags(ADMIN).docs(
+    row("slowlog|get", -2, Run::Connection(get)).flags(ADMIN).syntax("[count:integer]").docs(
         "2.2.12",
         "O(N) with the number of entries returned",
         "Returns the latest entries of the log of slow commands",

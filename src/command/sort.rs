@@ -41,16 +41,26 @@ pub(super) const COMMANDS: &[Command] = &[
         .reads_if(only_reads, sort_read)
         .prepare(prepare_sort)
         .patterns(patterns)
+        .access("RO access, OW update")
+        .syntax(
+            "key [BY pattern:pattern] [LIMIT offset:integer count:integer] [(GET \
+             pattern:pattern) ...] [ASC | DESC] [ALPHA] [STORE destination:key]",
+        )
         .docs(
             "1.0.0",
             "O(N log N) with the number of elements, and what BY and GET read besides",
             "Returns or stores the elements of a list, set or sorted set in another order",
         ),
-    row("sort_ro", Run::Read(sort_ro)).docs(
-        "7.0.0",
-        "O(N log N) with the number of elements, and what BY and GET read besides",
-        "Returns the elements of a list, set or sorted set in another order",
-    ),
+    row("sort_ro", Run::Read(sort_ro))
+        .syntax(
+            "key [BY pattern:pattern] [LIMIT offset:integer count:integer] [(GET \
+             pattern:pattern) ...] [ASC | DESC] [ALPHA]",
+        )
+        .docs(
+            "7.0.0",
+            "O(N log N) with the number of elements, and what BY and GET read besides",
+            "Returns the elements of a list, set or sorted set in another order",
+        ),
 ];
 
 fn sort_read(context: &mut ReadContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {

@@ -28,37 +28,37 @@ const fn row(name: &'static str, arity: i32, run: Run) -> Command {
 
 /// The table's rows.
 pub(super) const COMMANDS: &[Command] = &[
-    row("zcard", 2, Run::Read(zcard)).flags(FAST).docs(
+    row("zcard", 2, Run::Read(zcard)).flags(FAST).access("RO").syntax("key").docs(
         "1.2.0",
         "O(1)",
         "Returns the number of members of a sorted set",
     ),
-    row("zcount", 4, Run::Read(zcount)).flags(FAST).docs(
+    row("zcount", 4, Run::Read(zcount)).flags(FAST).syntax("key min:double max:double").docs(
         "2.0.0",
         "O(sqrt(N)) with the number of members",
         "Returns how many members have scores between two",
     ),
-    row("zlexcount", 4, Run::Read(zlexcount)).flags(FAST).docs(
+    row("zlexcount", 4, Run::Read(zlexcount)).flags(FAST).syntax("key min max").docs(
         "2.8.9",
         "O(sqrt(N)) with the number of members",
         "Returns how many members, all of one score, are between two names",
     ),
-    row("zmscore", -3, Run::Read(zmscore)).flags(FAST).docs(
+    row("zmscore", -3, Run::Read(zmscore)).flags(FAST).syntax("key member ...").docs(
         "6.2.0",
         "O(N) with the number of members asked for",
         "Returns the scores of several members",
     ),
-    row("zrank", 3, Run::Read(zrank)).flags(FAST).docs(
+    row("zrank", 3, Run::Read(zrank)).flags(FAST).syntax("key member").docs(
         "2.0.0",
         "O(sqrt(N)) with the number of members",
         "Returns how many members are below a member",
     ),
-    row("zrevrank", 3, Run::Read(zrevrank)).flags(FAST).docs(
+    row("zrevrank", 3, Run::Read(zrevrank)).flags(FAST).syntax("key member").docs(
         "2.0.0",
         "O(sqrt(N)) with the number of members",
         "Returns how many members are above a member",
     ),
-    row("zscore", 3, Run::Read(zscore)).flags(FAST).docs(
+    row("zscore", 3, Run::Read(zscore)).flags(FAST).syntax("key member").docs(
         "1.2.0",
         "O(1)",
         "Returns the score of a member",

@@ -22,109 +22,127 @@ const fn row(name: &'static str, arity: i32, run: Run) -> Command {
 }
 
 /// The table's rows.
-pub(super) const COMMANDS: &[Command] = &[
-    row("append", 3, Run::Write(append)).flags(GROWS_FAST).docs(
-        "2.0.0",
-        "O(1): only the end of the string is touched",
-        "Appends to a string, which is created if it is not there",
-    ),
-    row("decr", 2, Run::Write(decr)).flags(GROWS_FAST).docs(
-        "1.0.0",
-        "O(1)",
-        "Subtracts one from the integer a string holds",
-    ),
-    row("decrby", 3, Run::Write(decrby)).flags(GROWS_FAST).docs(
-        "1.0.0",
-        "O(1)",
-        "Subtracts from the integer a string holds",
-    ),
-    row("get", 2, Run::Read(get)).flags(FAST).docs("1.0.0", "O(1)", "Returns a string"),
-    row("getdel", 2, Run::Write(getdel)).flags(FAST).docs(
-        "6.2.0",
-        "O(1)",
-        "Returns a string and removes it",
-    ),
-    row("getex", -2, Run::Write(getex)).flags(FAST).docs(
-        "6.2.0",
-        "O(1)",
-        "Returns a string and sets or clears its expiry",
-    ),
-    row("getrange", 4, Run::Read(getrange)).docs(
-        "2.4.0",
-        "O(N) with the length returned",
-        "Returns a part of a string",
-    ),
-    row("getset", 3, Run::Write(getset)).flags(GROWS_FAST).docs(
-        "1.0.0",
-        "O(1)",
-        "Sets a string and returns what it was",
-    ),
-    row("incr", 2, Run::Write(incr)).flags(GROWS_FAST).docs(
-        "1.0.0",
-        "O(1)",
-        "Adds one to the integer a string holds",
-    ),
-    row("incrby", 3, Run::Write(incrby)).flags(GROWS_FAST).docs(
-        "1.0.0",
-        "O(1)",
-        "Adds to the integer a string holds",
-    ),
-    row("incrbyfloat", 3, Run::Write(incrbyfloat)).flags(GROWS_FAST).docs(
-        "2.6.0",
-        "O(1)",
-        "Adds to the decimal number a string holds",
-    ),
-    row("mget", -2, Run::Read(mget)).flags(FAST).keys(1, -1, 1).docs(
-        "1.0.0",
-        "O(N) with the number of keys",
-        "Returns several strings",
-    ),
-    row("mset", -3, Run::Write(mset)).flags(GROWS).keys(1, -1, 2).docs(
-        "1.0.1",
-        "O(N) with the number of keys",
-        "Sets several strings at once",
-    ),
-    row("msetnx", -3, Run::Write(msetnx)).flags(GROWS).keys(1, -1, 2).docs(
-        "1.0.1",
-        "O(N) with the number of keys",
-        "Sets several strings at once, if none of the keys is there",
-    ),
-    row("psetex", 4, Run::Write(psetex)).flags(GROWS).docs(
-        "2.6.0",
-        "O(1)",
-        "Sets a string with an expiry in milliseconds",
-    ),
-    row("set", -3, Run::Write(set)).flags(GROWS).docs(
-        "1.0.0",
-        "O(1)",
-        "Sets a string, whatever the key held",
-    ),
-    row("setex", 4, Run::Write(setex)).flags(GROWS).docs(
-        "2.0.0",
-        "O(1)",
-        "Sets a string with an expiry in seconds",
-    ),
-    row("setnx", 3, Run::Write(setnx)).flags(GROWS_FAST).docs(
-        "1.0.0",
-        "O(1)",
-        "Sets a string if the key is not there",
-    ),
-    row("setrange", 4, Run::Write(setrange)).flags(GROWS).docs(
-        "2.2.0",
-        "O(N) with the length written",
-        "Overwrites a part of a string",
-    ),
-    row("strlen", 2, Run::Read(strlen)).flags(FAST).docs(
-        "2.2.0",
-        "O(1)",
-        "Returns the length of a string",
-    ),
-    row("substr", 4, Run::Read(getrange)).docs(
-        "1.0.0",
-        "O(N) with the length returned",
-        "Returns a part of a string: the old name of GETRANGE",
-    ),
-];
+pub(super) const COMMANDS: &[Command] =
+    &[
+        row("append", 3, Run::Write(append))
+            .flags(GROWS_FAST)
+            .access("RW insert")
+            .syntax("key value")
+            .docs(
+                "2.0.0",
+                "O(1): only the end of the string is touched",
+                "Appends to a string, which is created if it is not there",
+            ),
+        row("decr", 2, Run::Write(decr)).flags(GROWS_FAST).syntax("key").docs(
+            "1.0.0",
+            "O(1)",
+            "Subtracts one from the integer a string holds",
+        ),
+        row("decrby", 3, Run::Write(decrby))
+            .flags(GROWS_FAST)
+            .syntax("key decrement:integer")
+            .docs("1.0.0", "O(1)", "Subtracts from the integer a string holds"),
+        row("get", 2, Run::Read(get)).flags(FAST).syntax("key").docs(
+            "1.0.0",
+            "O(1)",
+            "Returns a string",
+        ),
+        row("getdel", 2, Run::Write(getdel))
+            .flags(FAST)
+            .access("RW access delete")
+            .syntax("key")
+            .docs("6.2.0", "O(1)", "Returns a string and removes it"),
+        row("getex", -2, Run::Write(getex))
+            .flags(FAST)
+            .syntax(
+                "key [EX seconds:integer | PX milliseconds:integer | EXAT \
+                 unix-time-seconds:unix-time | PXAT unix-time-milliseconds:unix-time | \
+                 PERSIST]",
+            )
+            .docs("6.2.0", "O(1)", "Returns a string and sets or clears its expiry"),
+        row("getrange", 4, Run::Read(getrange)).syntax("key start:integer end:integer").docs(
+            "2.4.0",
+            "O(N) with the length returned",
+            "Returns a part of a string",
+        ),
+        row("getset", 3, Run::Write(getset)).flags(GROWS_FAST).syntax("key value").docs(
+            "1.0.0",
+            "O(1)",
+            "Sets a string and returns what it was",
+        ),
+        row("incr", 2, Run::Write(incr)).flags(GROWS_FAST).syntax("key").docs(
+            "1.0.0",
+            "O(1)",
+            "Adds one to the integer a string holds",
+        ),
+        row("incrby", 3, Run::Write(incrby))
+            .flags(GROWS_FAST)
+            .syntax("key increment:integer")
+            .docs("1.0.0", "O(1)", "Adds to the integer a string holds"),
+        row("incrbyfloat", 3, Run::Write(incrbyfloat))
+            .flags(GROWS_FAST)
+            .syntax("key increment:double")
+            .docs("2.6.0", "O(1)", "Adds to the decimal number a string holds"),
+        row("mget", -2, Run::Read(mget)).flags(FAST).keys(1, -1, 1).syntax("key ...").docs(
+            "1.0.0",
+            "O(N) with the number of keys",
+            "Returns several strings",
+        ),
+        row("mset", -3, Run::Write(mset))
+            .flags(GROWS)
+            .keys(1, -1, 2)
+            .access("OW update")
+            .syntax("(key value) ...")
+            .docs("1.0.1", "O(N) with the number of keys", "Sets several strings at once"),
+        row("msetnx", -3, Run::Write(msetnx))
+            .flags(GROWS)
+            .keys(1, -1, 2)
+            .access("OW insert")
+            .syntax("(key value) ...")
+            .docs(
+                "1.0.1",
+                "O(N) with the number of keys",
+                "Sets several strings at once, if none of the keys is there",
+            ),
+        row("psetex", 4, Run::Write(psetex))
+            .flags(GROWS)
+            .access("OW update")
+            .syntax("key milliseconds:integer value")
+            .docs("2.6.0", "O(1)", "Sets a string with an expiry in milliseconds"),
+        row("set", -3, Run::Write(set))
+            .flags(GROWS)
+            .syntax(
+                "key value [NX | XX] [GET] [EX seconds:integer | PX \
+                 milliseconds:integer | EXAT unix-time-seconds:unix-time | PXAT \
+                 unix-time-milliseconds:unix-time | KEEPTTL]",
+            )
+            .docs("1.0.0", "O(1)", "Sets a string, whatever the key held"),
+        row("setex", 4, Run::Write(setex))
+            .flags(GROWS)
+            .access("OW update")
+            .syntax("key seconds:integer value")
+            .docs("2.0.0", "O(1)", "Sets a string with an expiry in seconds"),
+        row("setnx", 3, Run::Write(setnx))
+            .flags(GROWS_FAST)
+            .access("OW insert")
+            .syntax("key value")
+            .docs("1.0.0", "O(1)", "Sets a string if the key is not there"),
+        row("setrange", 4, Run::Write(setrange))
+            .flags(GROWS)
+            .access("RW update")
+            .syntax("key offset:integer value")
+            .docs("2.2.0", "O(N) with the length written", "Overwrites a part of a string"),
+        row("strlen", 2, Run::Read(strlen)).flags(FAST).access("RO").syntax("key").docs(
+            "2.2.0",
+            "O(1)",
+            "Returns the length of a string",
+        ),
+        row("substr", 4, Run::Read(getrange)).syntax("key start:integer end:integer").docs(
+            "1.0.0",
+            "O(N) with the length returned",
+            "Returns a part of a string: the old name of GETRANGE",
+        ),
+    ];
 
 fn get(context: &mut ReadContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
     let [_, key] = exactly(args)?;

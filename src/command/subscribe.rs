@@ -29,16 +29,20 @@ const fn row(name: &'static str, arity: i32, run: ConnectionFn) -> Command {
 pub(super) const COMMANDS: &[Command] = &[
     row("psubscribe", -2, |context, args, out| subscribe(Topic::Pattern, context, args, out))
         .flags(LISTEN)
+        .syntax("pattern:pattern ...")
         .docs(
             "2.0.0",
             "O(N) with the number of patterns",
             "Listens for messages on channels that match patterns",
         ),
-    row("publish", 3, |context, args, out| publish(false, context, args, out)).flags(PUBLISH).docs(
-        "2.0.0",
-        "O(N+M) with the number of receivers and of patterns",
-        "Sends a message to all who listen to a channel",
-    ),
+    row("publish", 3, |context, args, out| publish(false, context, args, out))
+        .flags(PUBLISH)
+        .syntax("channel message")
+        .docs(
+            "2.0.0",
+            "O(N+M) with the number of receivers and of patterns",
+            "Sends a message to all who listen to a channel",
+        ),
     row("pubsub", -2, help)
         .docs("2.8.0", "depends on the subcommand", "A container for what is listened to")
         .container(
@@ -58,18 +62,25 @@ pub(super) const COMMANDS: &[Command] = &[
         ),
     row("punsubscribe", -1, |context, args, out| unsubscribe(Topic::Pattern, context, args, out))
         .flags(LISTEN)
+        .syntax("[pattern:pattern ...]")
         .docs(
             "2.0.0",
             "O(N) with the number of patterns",
             "Listens no longer to channels that match patterns",
         ),
-    row("spublish", 3, |context, args, out| publish(true, context, args, out)).flags(PUBLISH).docs(
-        "7.0.0",
-        "O(N) with the number of receivers",
-        "Sends a message to all who listen to a shard channel",
-    ),
+    row("spublish", 3, |context, args, out| publish(true, context, args, out))
+        .flags(PUBLISH)
+        .access("not_key")
+        .syntax("shardchannel message")
+        .docs(
+            "7.0.0",
+            "O(N) with the number of receivers",
+            "Sends a message to all who listen to a shard channel",
+        ),
     row("ssubscribe", -2, |context, args, out| subscribe(Topic::Shard, context, args, out))
         .flags(LISTEN)
+        .access("not_key")
+        .syntax("shardchannel ...")
         .docs(
             "7.0.0",
             "O(N) with the number of channels",
@@ -77,18 +88,23 @@ pub(super) const COMMANDS: &[Command] = &[
         ),
     row("subscribe", -2, |context, args, out| subscribe(Topic::Channel, context, args, out))
         .flags(LISTEN)
+        .syntax("channel ...")
         .docs("2.0.0", "O(N) with the number of channels", "Listens for messages on channels"),
     row("sunsubscribe", -1, |context, args, out| unsubscribe(Topic::Shard, context, args, out))
         .flags(LISTEN)
+        .access("not_key")
+        .syntax("[shardchannel ...]")
         .docs("7.0.0", "O(N) with the number of channels", "Listens no longer to shard channels"),
     row("unsubscribe", -1, |context, args, out| unsubscribe(Topic::Channel, context, args, out))
         .flags(LISTEN)
+        .syntax("[channel ...]")
         .docs("2.0.0", "O(N) with the number of channels", "Listens no longer to channels"),
 ];
 
 const SUBCOMMANDS: &[Command] = &[
     row("pubsub|channels", -2, |context, args, out| names(Topic::Channel, context, args, out))
         .flags(ANY_TIME.or(Flags::PUBSUB))
+        .syntax("[pattern:pattern]")
         .docs(
             "2.8.0",
             "O(N) with the number of channels",
@@ -102,6 +118,7 @@ const SUBCOMMANDS: &[Command] = &[
     ),
     row("pubsub|numsub", -2, |context, args, out| numsub(Topic::Channel, context, args, out))
         .flags(ANY_TIME.or(Flags::PUBSUB))
+        .syntax("[channel ...]")
         .docs(
             "2.8.0",
             "O(N) with the number of those who listen",
@@ -109,6 +126,7 @@ const SUBCOMMANDS: &[Command] = &[
         ),
     row("pubsub|shardchannels", -2, |context, args, out| names(Topic::Shard, context, args, out))
         .flags(ANY_TIME.or(Flags::PUBSUB))
+        .syntax("[pattern:pattern]")
         .docs(
             "7.0.0",
             "O(N) with the number of shard channels",
@@ -116,6 +134,7 @@ const SUBCOMMANDS: &[Command] = &[
         ),
     row("pubsub|shardnumsub", -2, |context, args, out| numsub(Topic::Shard, context, args, out))
         .flags(ANY_TIME.or(Flags::PUBSUB))
+        .syntax("[shardchannel ...]")
         .docs(
             "7.0.0",
             "O(N) with the number of those who listen",

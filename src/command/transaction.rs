@@ -50,7 +50,7 @@ pub(super) const COMMANDS: &[Command] = &[
         .group(Group::Transactions)
         .flags(ANY_TIME)
         .docs("2.2.0", "O(N) with the number of watched keys", "Watches no key any more"),
-    row("watch", -2, Run::Write(watch)).keys(1, -1, 1).docs(
+    row("watch", -2, Run::Write(watch)).keys(1, -1, 1).access("RO").syntax("key ...").docs(
         "2.2.0",
         "O(N) with the number of keys",
         "Makes the next EXEC do nothing if one of the keys changes until then",

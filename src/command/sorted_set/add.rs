@@ -14,16 +14,23 @@ const GROWS_FAST: Flags = Flags::DENYOOM.or(Flags::FAST);
 
 /// The table's rows.
 pub(in super::super) const COMMANDS: &[Command] = &[
-    row("zadd", -4, Run::Write(zadd)).flags(GROWS_FAST).docs(
-        "1.2.0",
-        "O(1) for each member; now and then O(sqrt(N)) with the number of members",
-        "Gives members their scores and adds those that are not there",
-    ),
-    row("zincrby", 4, Run::Write(zincrby)).flags(GROWS_FAST).docs(
-        "1.2.0",
-        "O(1); now and then O(sqrt(N)) with the number of members",
-        "Adds to the score of a member, which is added if it is not there",
-    ),
+    row("zadd", -4, Run::Write(zadd))
+        .flags(GROWS_FAST)
+        .access("RW update")
+        .syntax("key [NX | XX] [GT | LT] [CH] [INCR] (score:double member) ...")
+        .docs(
+            "1.2.0",
+            "O(1) for each member; now and then O(sqrt(N)) with the number of members",
+            "Gives members their scores and adds those that are not there",
+        ),
+    row("zincrby", 4, Run::Write(zincrby))
+        .flags(GROWS_FAST)
+        .syntax("key increment:integer member")
+        .docs(
+            "1.2.0",
+            "O(1); now and then O(sqrt(N)) with the number of members",
+            "Adds to the score of a member, which is added if it is not there",
+        ),
 ];
 
 fn zadd(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {

@@ -24,37 +24,60 @@ const fn storing(name: &'static str, run: Run, prepare: Prepare) -> Command {
 
 /// The table's rows.
 pub(in super::super) const COMMANDS: &[Command] = &[
-    reading("zdiff", Run::Read(zdiff)).docs(
+    reading("zdiff", Run::Read(zdiff)).syntax("numkeys:integer key ... [WITHSCORES]").docs(
         "6.2.0",
         COST,
         "Returns the members of the first of several sets that are in none of the others",
     ),
-    storing("zdiffstore", Run::Write(zdiffstore), prepare_zdiffstore).docs(
-        "6.2.0",
-        COST,
-        "Stores the members of the first of several sets that are in none of the others",
-    ),
-    reading("zinter", Run::Read(zinter)).docs(
-        "6.2.0",
-        "O(N*K) with the members of the smallest of K sets",
-        "Returns the members that are in each of several sets",
-    ),
-    reading("zintercard", Run::Read(zintercard)).docs(
-        "7.0.0",
-        "O(N*K) with the members of the smallest of K sets",
-        "Returns how many members are in each of several sets",
-    ),
-    storing("zinterstore", Run::Write(zinterstore), prepare_zinterstore).docs(
-        "2.0.0",
-        "O(N*K) with the members of the smallest of K sets",
-        "Stores the members that are in each of several sets",
-    ),
-    reading("zunion", Run::Read(zunion)).docs("6.2.0", COST, "Returns the members of several sets"),
-    storing("zunionstore", Run::Write(zunionstore), prepare_zunionstore).docs(
-        "2.0.0",
-        COST,
-        "Stores the members of several sets",
-    ),
+    storing("zdiffstore", Run::Write(zdiffstore), prepare_zdiffstore)
+        .access("OW update, RO access")
+        .syntax("destination:key numkeys:integer key ...")
+        .docs(
+            "6.2.0",
+            COST,
+            "Stores the members of the first of several sets that are in none of the others",
+        ),
+    reading("zinter", Run::Read(zinter))
+        .syntax(
+            "numkeys:integer key ... [WEIGHTS weight:integer ...] [AGGREGATE <SUM | \
+             MIN | MAX>] [WITHSCORES]",
+        )
+        .docs(
+            "6.2.0",
+            "O(N*K) with the members of the smallest of K sets",
+            "Returns the members that are in each of several sets",
+        ),
+    reading("zintercard", Run::Read(zintercard))
+        .syntax("numkeys:integer key ... [LIMIT limit:integer]")
+        .docs(
+            "7.0.0",
+            "O(N*K) with the members of the smallest of K sets",
+            "Returns how many members are in each of several sets",
+        ),
+    storing("zinterstore", Run::Write(zinterstore), prepare_zinterstore)
+        .access("OW update, RO access")
+        .syntax(
+            "destination:key numkeys:integer key ... [WEIGHTS weight:integer ...] \
+             [AGGREGATE <SUM | MIN | MAX>]",
+        )
+        .docs(
+            "2.0.0",
+            "O(N*K) with the members of the smallest of K sets",
+            "Stores the members that are in each of several sets",
+        ),
+    reading("zunion", Run::Read(zunion))
+        .syntax(
+            "numkeys:integer key ... [WEIGHTS weight:integer ...] [AGGREGATE <SUM | \
+             MIN | MAX>] [WITHSCORES]",
+        )
+        .docs("6.2.0", COST, "Returns the members of several sets"),
+    storing("zunionstore", Run::Write(zunionstore), prepare_zunionstore)
+        .access("OW update, RO access")
+        .syntax(
+            "destination:key numkeys:integer key ... [WEIGHTS weight:integer ...] \
+             [AGGREGATE <SUM | MIN | MAX>]",
+        )
+        .docs("2.0.0", COST, "Stores the members of several sets"),
 ];
 
 fn zunion(context: &mut ReadContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {

@@ -22,39 +22,56 @@ pub(in super::super) const COMMANDS: &[Command] = &[
         .keys(0, 0, 0)
         .flags(Flags::BLOCKING)
         .movable_keys(|args| counted_keys(args, 2))
+        .access("RW access delete")
+        .syntax(
+            "timeout:double numkeys:integer key ... <MIN | MAX> [COUNT \
+             count:integer]",
+        )
         .docs(
             "7.0.0",
             COST_OF_KEYS,
             "Removes the lowest or highest members of the first sorted set that is there, or waits",
         ),
-    row("bzpopmax", -3, Run::Write(bzpopmax)).flags(WAITS_FAST).keys(1, -2, 1).docs(
-        "5.0.0",
-        "O(K) with the number of keys",
-        "Removes the highest member of the first sorted set that is there, or waits for one",
-    ),
-    row("bzpopmin", -3, Run::Write(bzpopmin)).flags(WAITS_FAST).keys(1, -2, 1).docs(
-        "5.0.0",
-        "O(K) with the number of keys",
-        "Removes the lowest member of the first sorted set that is there, or waits for one",
-    ),
+    row("bzpopmax", -3, Run::Write(bzpopmax))
+        .flags(WAITS_FAST)
+        .keys(1, -2, 1)
+        .access("RW access delete")
+        .syntax("key ... timeout:double")
+        .docs(
+            "5.0.0",
+            "O(K) with the number of keys",
+            "Removes the highest member of the first sorted set that is there, or waits for one",
+        ),
+    row("bzpopmin", -3, Run::Write(bzpopmin))
+        .flags(WAITS_FAST)
+        .keys(1, -2, 1)
+        .access("RW access delete")
+        .syntax("key ... timeout:double")
+        .docs(
+            "5.0.0",
+            "O(K) with the number of keys",
+            "Removes the lowest member of the first sorted set that is there, or waits for one",
+        ),
     row("zmpop", -4, Run::Write(zmpop))
         .keys(0, 0, 0)
         .movable_keys(|args| counted_keys(args, 1))
+        .access("RW access delete")
+        .syntax("numkeys:integer key ... <MIN | MAX> [COUNT count:integer]")
         .docs(
             "7.0.0",
             COST_OF_KEYS,
             "Removes the lowest or highest members of the first sorted set that is there",
         ),
-    row("zpopmax", -2, Run::Write(zpopmax)).flags(FAST).docs(
-        "5.0.0",
-        COST,
-        "Removes and returns the highest members",
-    ),
-    row("zpopmin", -2, Run::Write(zpopmin)).flags(FAST).docs(
-        "5.0.0",
-        COST,
-        "Removes and returns the lowest members",
-    ),
+    row("zpopmax", -2, Run::Write(zpopmax))
+        .flags(FAST)
+        .access("RW access delete")
+        .syntax("key [count:integer]")
+        .docs("5.0.0", COST, "Removes and returns the highest members"),
+    row("zpopmin", -2, Run::Write(zpopmin))
+        .flags(FAST)
+        .access("RW access delete")
+        .syntax("key [count:integer]")
+        .docs("5.0.0", COST, "Removes and returns the lowest members"),
 ];
 
 fn zpopmin(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {

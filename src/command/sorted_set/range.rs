@@ -18,45 +18,59 @@ const COST_WITHOUT_RANKS: &str = "O(M) with the number of members returned, O(sq
 
 /// The table's rows.
 pub(in super::super) const COMMANDS: &[Command] = &[
-    row("zrange", -4, Run::Read(zrange)).docs(
-        "1.2.0",
-        COST,
-        "Returns members between two ranks, scores or names",
-    ),
-    row("zrangebylex", -4, Run::Read(zrangebylex)).docs(
-        "2.8.9",
-        COST_WITHOUT_RANKS,
-        "Returns the members, all of one score, that are between two names",
-    ),
-    row("zrangebyscore", -4, Run::Read(zrangebyscore)).docs(
-        "1.0.5",
-        COST_WITHOUT_RANKS,
-        "Returns the members with scores between two",
-    ),
+    row("zrange", -4, Run::Read(zrange))
+        .syntax(
+            "key start stop [BYSCORE | BYLEX] [REV] [LIMIT offset:integer \
+             count:integer] [WITHSCORES]",
+        )
+        .docs("1.2.0", COST, "Returns members between two ranks, scores or names"),
+    row("zrangebylex", -4, Run::Read(zrangebylex))
+        .syntax("key min max [LIMIT offset:integer count:integer]")
+        .docs(
+            "2.8.9",
+            COST_WITHOUT_RANKS,
+            "Returns the members, all of one score, that are between two names",
+        ),
+    row("zrangebyscore", -4, Run::Read(zrangebyscore))
+        .syntax(
+            "key min:double max:double [WITHSCORES] [LIMIT offset:integer \
+             count:integer]",
+        )
+        .docs("1.0.5", COST_WITHOUT_RANKS, "Returns the members with scores between two"),
     row("zrangestore", -5, Run::Write(zrangestore))
         .flags(Flags::DENYOOM)
         .keys(1, 2, 1)
         .prepare(prepare_zrangestore)
+        .access("OW update, RO access")
+        .syntax(
+            "dst:key src:key min max [BYSCORE | BYLEX] [REV] [LIMIT offset:integer \
+             count:integer]",
+        )
         .docs(
             "6.2.0",
             "O(sqrt(N)+M) with the number of members and of those stored",
             "Stores members between two ranks, scores or names as another sorted set",
         ),
-    row("zrevrange", -4, Run::Read(zrevrange)).docs(
-        "1.2.0",
-        COST,
-        "Returns members between two ranks, counted from the highest",
-    ),
-    row("zrevrangebylex", -4, Run::Read(zrevrangebylex)).docs(
-        "2.8.9",
-        COST_WITHOUT_RANKS,
-        "Returns the members, all of one score, that are between two names, the last first",
-    ),
-    row("zrevrangebyscore", -4, Run::Read(zrevrangebyscore)).docs(
-        "2.2.0",
-        COST_WITHOUT_RANKS,
-        "Returns the members with scores between two, the highest first",
-    ),
+    row("zrevrange", -4, Run::Read(zrevrange))
+        .syntax("key start:integer stop:integer [WITHSCORES]")
+        .docs("1.2.0", COST, "Returns members between two ranks, counted from the highest"),
+    row("zrevrangebylex", -4, Run::Read(zrevrangebylex))
+        .syntax("key max min [LIMIT offset:integer count:integer]")
+        .docs(
+            "2.8.9",
+            COST_WITHOUT_RANKS,
+            "Returns the members, all of one score, that are between two names, the last first",
+        ),
+    row("zrevrangebyscore", -4, Run::Read(zrevrangebyscore))
+        .syntax(
+            "key max:double min:double [WITHSCORES] [LIMIT offset:integer \
+             count:integer]",
+        )
+        .docs(
+            "2.2.0",
+            COST_WITHOUT_RANKS,
+            "Returns the members with scores between two, the highest first",
+        ),
 ];
 
 fn zrange(context: &mut ReadContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {

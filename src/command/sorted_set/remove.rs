@@ -14,26 +14,39 @@ use super::{FAST, bounds, notify_removal, reply_count, row};
 
 /// The table's rows.
 pub(in super::super) const COMMANDS: &[Command] = &[
-    row("zrem", -3, Run::Write(zrem)).flags(FAST).docs(
-        "1.2.0",
-        "O(N) with the number of members to remove",
-        "Removes members from a sorted set",
-    ),
-    row("zremrangebylex", 4, Run::Write(zremrangebylex)).docs(
-        "2.8.9",
-        "O(N) with the number of members removed",
-        "Removes the members, all of one score, that are between two names",
-    ),
-    row("zremrangebyrank", 4, Run::Write(zremrangebyrank)).docs(
-        "2.0.0",
-        "O(sqrt(N)+M) with the number of members and of those removed",
-        "Removes the members between two ranks",
-    ),
-    row("zremrangebyscore", 4, Run::Write(zremrangebyscore)).docs(
-        "1.2.0",
-        "O(N) with the number of members removed",
-        "Removes the members with scores between two",
-    ),
+    row("zrem", -3, Run::Write(zrem))
+        .flags(FAST)
+        .access("RW delete")
+        .syntax("key member ...")
+        .docs(
+            "1.2.0",
+            "O(N) with the number of members to remove",
+            "Removes members from a sorted set",
+        ),
+    row("zremrangebylex", 4, Run::Write(zremrangebylex))
+        .access("RW delete")
+        .syntax("key min max")
+        .docs(
+            "2.8.9",
+            "O(N) with the number of members removed",
+            "Removes the members, all of one score, that are between two names",
+        ),
+    row("zremrangebyrank", 4, Run::Write(zremrangebyrank))
+        .access("RW delete")
+        .syntax("key start:integer stop:integer")
+        .docs(
+            "2.0.0",
+            "O(sqrt(N)+M) with the number of members and of those removed",
+            "Removes the members between two ranks",
+        ),
+    row("zremrangebyscore", 4, Run::Write(zremrangebyscore))
+        .access("RW delete")
+        .syntax("key min:double max:double")
+        .docs(
+            "1.2.0",
+            "O(N) with the number of members removed",
+            "Removes the members with scores between two",
+        ),
 ];
 
 fn zrem(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {

@@ -155,3 +155,26 @@ async fn many_chunks_are_written_in_order() {
     read.unwrap();
     assert_eq!(received, expected);
 }
+
+#[tokio::test]
+async fn size_probe() {
+    println!("connection {} session {} client {} service arc 8", size_of::<Connection>(), size_of::<Session>(), size_of::<Client>());
+    println!("decoder {} encoder {} pending {} stream {}", size_of::<Decoder>(), size_of::<Encoder>(), size_of::<PendingRun>(), size_of::<TcpStream>());
+    let (connection, _client) = connection().await;
+    let future = connection.serve(std::future::ready(()));
+    println!("serve {}", size_of_val(&future));
+    drop(future);
+    let (mut connection, _client) = self::connection().await;
+    println!("serve_requests {}", size_of_val(&connection.serve_requests(std::future::ready(()))));
+    println!("answer {}", size_of_val(&connection.answer()));
+    println!("take {}", size_of_val(&connection.take(vec![])));
+    println!("flush {}", size_of_val(&connection.flush()));
+    println!("execute {}", size_of_val(&connection.execute()));
+    println!("next_event {}", size_of_val(&connection.next_event(true)));
+    println!("deliver {}", size_of_val(&connection.deliver_messages()));
+    println!("shutdown {}", size_of_val(&connection.stream.shutdown()));
+    println!("attention {}", size_of_val(&connection.session.client.attention()));
+    println!("readable {}", size_of_val(&connection.stream.readable()));
+    println!("consume_budget {}", size_of_val(&consume_budget()));
+    println!("execute_job {}", size_of_val(&connection.pending.execute_job(&connection.service, &connection.session, &mut connection.replies)));
+}

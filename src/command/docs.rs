@@ -68,10 +68,21 @@ const DIFFERENCES: &str = "
 - `SORT` with `ALPHA` compares bytes, whatever the server's locale is. It holds up to 1 GiB of elements and of what
   `BY` and `GET` find. With `BY` and a pattern without `*`, the elements of a set are in the order of their hashes.
 - A command that only reads leaves a key whose time has come to the sweep, which tells of it: `expired` comes then.
-- Not there yet, besides the types that the README names: `DUMP`; `SAVE`, `BGSAVE`, `LASTSAVE`,
-  `SLOWLOG`, `LATENCY`, `MEMORY`, `MONITOR`, `DEBUG`, `ROLE`, `WAIT`;
-  `CLIENT LIST`, `KILL`, `REPLY` and `TRACKING`. `COMMAND DOCS` has no argument lists.
-- `CLIENT SETINFO` is of Redis 7.2. `CLIENT INFO` leaves out the fields about buffers.
+- Not there yet, besides the types that the README names: `DUMP`; `SAVE`, `BGSAVE`, `LASTSAVE`, `SLOWLOG`, `LATENCY`,
+  `MEMORY`, `DEBUG`, `ROLE`, `WAIT`. `COMMAND DOCS` has no argument lists.
+- What a transaction publishes, and what it subscribes to or leaves, takes effect with its commit. Messages that reach the
+  client itself come behind the reply to `EXEC`, where Redis puts them into it; likewise, notifications of
+  what a client does itself come behind the reply.
+- A client has 1,048,576 subscriptions at the most, whose names come to 64 MiB at the most.
+- `client-output-buffer-limit`: a client that is a monitor is in the class `replica`, since `normal` has no limit by
+  default; and whatever the class, messages beyond 1 GiB that a client does not read cut it off.
+- `client-query-buffer-limit` is of the length that a request announces: what is longer is a protocol error.
+- `MONITOR` shows a command once it has run, which is before it is committed; of commands that run at the same time,
+  in any order. It hides all arguments of an `AUTH` with too many.
+- `CLIENT TRACKING` is refused, but for `OFF`: the server does not track what clients keep.
+- `CLIENT LIST` has the fields of Redis 7.0, with the sizes of what is here in place of Redis's buffers, and
+  `lib-name` and `lib-ver`, which are, as `CLIENT SETINFO`, of 7.2. There is one user: `default`.
+- `COMMAND` says of the shard channels of `SPUBLISH` and its kin nothing, where Redis says `not_key`.
 - `INFO` leaves out what has no counterpart, and has the sections `Storage` and, for memory, the
   process's resident size.
 ";

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use tokio::io::Interest;
+use tokio::task::consume_budget;
 
 use crate::command::{OutputLimit, Verdict};
 use crate::resp::Encoder;
@@ -24,29 +25,28 @@ impl Connection {
         self.held.as_deref_mut().unwrap_or(&mut self.replies)
     }
 
-    /// Sends what others have sent to the client.
+    /// Sends what others have sent to the client, as much as goes with one flush. If there is more it is
+    /// reminded of it: the client, too, may want something.
     pub(super) async fn deliver_messages(&mut self) -> io::Result<()> {
-        loop {
-            if self.session.client.is_killed() {
-                return Err(killed());
-            }
-            if !self.put_messages(REPLY_BYTES_HELD_MAX) {
-                return Ok(());
-            }
-            self.flush().await?;
+        consume_budget().await;
+        if self.session.client.is_killed() {
+            return Err(killed());
         }
+        self.put_messages(REPLY_BYTES_HELD_MAX);
+        self.flush().await?;
+        if self.session.client.unread().messages > 0 {
+            self.session.client.remind();
+        }
+        Ok(())
     }
 
-    /// Puts what others have sent to the client behind what is to be sent, about `bytes_max` of it; whether
-    /// there was something.
-    pub(super) fn put_messages(&mut self, bytes_max: usize) -> bool {
+    /// Puts what others have sent to the client behind what is to be sent, about `bytes_max` of it.
+    pub(super) fn put_messages(&mut self, bytes_max: usize) {
         let messages = self.session.client.take_messages(bytes_max);
-        let is_something = !messages.is_empty();
         let outgoing = self.outgoing();
         for message in messages {
             outgoing.encoded(message);
         }
-        is_something
     }
 
     /// Sends the replies. While the client takes none, what it sends is taken in: many a client

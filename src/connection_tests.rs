@@ -158,8 +158,19 @@ async fn many_chunks_are_written_in_order() {
 
 #[tokio::test]
 async fn size_probe() {
-    println!("connection {} session {} client {} service arc 8", size_of::<Connection>(), size_of::<Session>(), size_of::<Client>());
-    println!("decoder {} encoder {} pending {} stream {}", size_of::<Decoder>(), size_of::<Encoder>(), size_of::<PendingRun>(), size_of::<TcpStream>());
+    println!(
+        "connection {} session {} client {} service arc 8",
+        size_of::<Connection>(),
+        size_of::<Session>(),
+        size_of::<Client>()
+    );
+    println!(
+        "decoder {} encoder {} pending {} stream {}",
+        size_of::<Decoder>(),
+        size_of::<Encoder>(),
+        size_of::<PendingRun>(),
+        size_of::<TcpStream>()
+    );
     let (connection, _client) = connection().await;
     let future = connection.serve(std::future::ready(()));
     println!("serve {}", size_of_val(&future));
@@ -176,5 +187,12 @@ async fn size_probe() {
     println!("attention {}", size_of_val(&connection.session.client.attention()));
     println!("readable {}", size_of_val(&connection.stream.readable()));
     println!("consume_budget {}", size_of_val(&consume_budget()));
-    println!("execute_job {}", size_of_val(&connection.pending.execute_job(&connection.service, &connection.session, &mut connection.replies)));
+    println!(
+        "execute_job {}",
+        size_of_val(&connection.pending.execute_job(
+            &connection.service,
+            &connection.session,
+            &mut connection.replies
+        ))
+    );
 }

@@ -99,7 +99,7 @@ fn has_test(text: &str, name: &str) -> bool {
     };
     let before: Vec<&str> = text.lines().take(at).map(str::trim).collect();
     let attributes = before.iter().rev().take_while(|line| line.starts_with(['#', '/']));
-    let is_marked = attributes.into_iter().any(|line| *line == "#[test]");
+    let is_marked = attributes.into_iter().any(|line| ["#[test]", "#[tokio::test]"].contains(line));
     let is_listed = text.contains("macro_rules!") && text.lines().any(|line| line.trim() == name);
     is_marked || is_listed
 }

@@ -58,7 +58,7 @@ const SUBCOMMANDS: &[Command] = &[
         "Returns which of a command's arguments are keys",
     ),
     row("command|getkeysandflags", -4, Run::Connection(getkeysandflags))
-        .syntax("command [arg ...]")
+        .syntax("command arg ...")
         .docs(
             "7.0.0",
             "O(N) with the number of arguments",

@@ -70,7 +70,6 @@ pub(super) const COMMANDS: &[Command] = &[
         ),
     row("spublish", 3, |context, args, out| publish(true, context, args, out))
         .flags(PUBLISH)
-        .access("not_key")
         .syntax("shardchannel message")
         .docs(
             "7.0.0",
@@ -79,7 +78,6 @@ pub(super) const COMMANDS: &[Command] = &[
         ),
     row("ssubscribe", -2, |context, args, out| subscribe(Topic::Shard, context, args, out))
         .flags(LISTEN)
-        .access("not_key")
         .syntax("shardchannel ...")
         .docs(
             "7.0.0",
@@ -92,7 +90,6 @@ pub(super) const COMMANDS: &[Command] = &[
         .docs("2.0.0", "O(N) with the number of channels", "Listens for messages on channels"),
     row("sunsubscribe", -1, |context, args, out| unsubscribe(Topic::Shard, context, args, out))
         .flags(LISTEN)
-        .access("not_key")
         .syntax("[shardchannel ...]")
         .docs("7.0.0", "O(N) with the number of channels", "Listens no longer to shard channels"),
     row("unsubscribe", -1, |context, args, out| unsubscribe(Topic::Channel, context, args, out))

@@ -14,16 +14,18 @@ use super::{reply_member, row};
 
 /// The table's rows.
 pub(in super::super) const COMMANDS: &[Command] = &[
-    row("zrandmember", -2, Run::Read(zrandmember)).docs(
+    row("zrandmember", -2, Run::Read(zrandmember)).syntax("key [count:integer [WITHSCORES]]").docs(
         "6.2.0",
         "O(N) with the number of members asked for",
         "Returns random members of a sorted set",
     ),
-    row("zscan", -3, Run::Read(zscan)).docs(
-        "2.8.0",
-        "O(1) a call, O(N) with the number of members for a whole iteration",
-        "Returns the members of a sorted set with their scores step by step",
-    ),
+    row("zscan", -3, Run::Read(zscan))
+        .syntax("key cursor:integer [MATCH pattern:pattern] [COUNT count:integer]")
+        .docs(
+            "2.8.0",
+            "O(1) a call, O(N) with the number of members for a whole iteration",
+            "Returns the members of a sorted set with their scores step by step",
+        ),
 ];
 
 fn zrandmember(context: &mut ReadContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {

@@ -94,7 +94,10 @@ fn as_test_name(span: &str) -> Option<(&str, &str)> {
 /// Whether `text` has a test called `name`: marked as one, or in the list of a macro that marks it.
 fn has_test(text: &str, name: &str) -> bool {
     let declaration = format!("fn {name}(");
-    let Some(at) = text.lines().position(|line| line.trim_start().starts_with(&declaration)) else {
+    let Some(at) = text
+        .lines()
+        .position(|line| line.trim_start().trim_start_matches("async ").starts_with(&declaration))
+    else {
         return false;
     };
     let before: Vec<&str> = text.lines().take(at).map(str::trim).collect();

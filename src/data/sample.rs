@@ -1,8 +1,8 @@
 //! Random elements of a collection whose subkeys begin with a hash, without reading the whole of it.
 //!
 //! Where many elements are asked for of few, one pass reads them all. Else the hashes are divided into
-//! cells of about [`CELL_ELEMENTS`] each, and a draw chooses a cell and a place in it, of
-//! [`CELL_PLACES`]: if the cell has as many elements, the one at that place is drawn, else the draw is
+//! cells of about `CELL_ELEMENTS` each, and a draw chooses a cell and a place in it, of
+//! `CELL_PLACES`: if the cell has as many elements, the one at that place is drawn, else the draw is
 //! made again. So all elements are drawn alike, whatever the gaps between their hashes: exactly so
 //! as long as no cell has more elements than places, which one cell of 10^10 has by chance. Whoever
 //! chooses members for their hashes can fill a cell; what is beyond its places is then not drawn, and

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use pontoon_storage::{EngineKind, Options, Store};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -23,7 +24,7 @@ use crate::logging;
 use crate::open_files;
 use crate::rates;
 use crate::saver;
-use crate::service::Service;
+use crate::service::{Opener, Service};
 use crate::signals::StopSignals;
 use crate::storage_stats;
 use crate::store_options::{ENGINE_OPEN_FILES_MAX, store_options};
@@ -110,7 +111,8 @@ impl Server {
         config.port = addrs.first().map_or(config.port, SocketAddr::port);
         let state = ServerState::with_config(config);
         let service = Arc::new(Service::new(state, store, databases));
-        service.set_opener(|state| open(store_options(&state.live.current())).boxed());
+        let opener: Opener = |state| open(store_options(&state.live.current())).boxed();
+        service.set_opener(opener, Handle::current());
         let changing = Arc::downgrade(&service);
         service.state.live.on_change(move |old, new| match changing.upgrade() {
             Some(service) => change(&service, old, new),

@@ -5,11 +5,13 @@ use std::fmt;
 use std::future::Future;
 use std::mem;
 use std::pin::pin;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwapOption, Guard};
 use futures::future::BoxFuture;
 use pontoon_storage::{Error, Store};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 
 use crate::command::ServerState;
@@ -26,7 +28,7 @@ pub struct Service {
     is_back: Notify,
     /// Fails when nobody uses the current one any more.
     last_use: Mutex<Option<oneshot::Receiver<()>>>,
-    opener: OnceLock<Opener>,
+    opener: OnceLock<(Opener, Handle)>,
 }
 
 /// Opens the store.
@@ -79,24 +81,23 @@ impl Service {
         self.storage.load()
     }
 
-    /// Sets, once, how [`reload`](Service::reload) opens the store.
-    pub fn set_opener(&self, opener: Opener) {
+    /// Sets, once, how [`reload`](Service::reload) opens the store, and the runtime where: the one that it
+    /// was opened in first, which may have to run its jobs.
+    pub fn set_opener(&self, opener: Opener, runtime: Handle) {
         // A second call would come from a second server.
-        let _ = self.opener.set(opener);
+        let _ = self.opener.set((opener, runtime));
     }
 
-    /// [Reopens](Service::reopen) the store, from where it is. Dropping the future does not stop it. Must
-    /// run inside a tokio runtime.
+    /// [Reopens](Service::reopen) the store, from where it is. Dropping the future does not stop it.
     ///
     /// # Errors
     /// As for `reopen`.
     pub async fn reload(self: &Arc<Self>) -> Result<(), Error> {
-        let service = Arc::clone(self);
-        let reloading = tokio::spawn(async move {
-            let opener = service.opener.get();
-            let opener = opener.ok_or_else(|| Error::Unsupported("nothing opens it".into()))?;
-            service.reopen(|| opener(&service.state)).await
-        });
+        let (opener, runtime) =
+            self.opener.get().ok_or_else(|| Error::Unsupported("nothing opens it".into()))?;
+        let (service, opener) = (Arc::clone(self), *opener);
+        let reloading =
+            runtime.spawn(async move { service.reopen(|| opener(&service.state)).await });
         let outcome =
             reloading.await.unwrap_or_else(|error| Err(Error::Panicked(error.to_string())));
         if let Err(error) = &outcome {
@@ -132,6 +133,8 @@ impl Service {
         }
         let (store, databases) = open().await?;
         closed.replace(store, databases);
+        // What could not be written is of the past.
+        self.state.last_write_ok.store(true, Relaxed);
         Ok(())
     }
 

@@ -9,8 +9,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::command::tell_expired;
 use crate::data::{
-    self, Effects, SWEEP_STEP_DEFAULT, SweepProgress, expire_step, has_expired, has_garbage,
-    sweep_step,
+    self, DATABASES, DbReader, Effects, RunState, SWEEP_STEP_DEFAULT, SweepProgress, average_ttl,
+    expire_step, has_expired, has_garbage, sweep_step,
 };
 use crate::run::now_ms;
 use crate::service::Service;
@@ -21,6 +21,12 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// After so many looks, a minute, the sweep starts from the front: for keys stored with a time that
 /// had passed already.
 const TICKS_FROM_THE_FRONT: u64 = 600;
+
+/// After so many looks, a second, the times that keys have left are measured anew.
+const TICKS_BETWEEN_TTLS: u64 = 10;
+
+/// By how much a new sample of those times moves what is known: one part of so many.
+const TTL_SMOOTHING: u64 = 4;
 
 /// Entries that one step takes from one discarded value at the most.
 const GARBAGE_STEP_LEN: usize = 32;
@@ -41,6 +47,11 @@ pub(crate) async fn sweep(service: Arc<Service>) {
         ticks.tick().await;
         if tick.is_multiple_of(TICKS_FROM_THE_FRONT) {
             progress = SweepProgress::default();
+        }
+        if tick.is_multiple_of(TICKS_BETWEEN_TTLS)
+            && let Err(error) = measure_ttls(&service).await
+        {
+            tracing::debug!(%error, "the times that keys have left are not known");
         }
         match sweep_once(&service, &mut progress).await {
             Ok(()) => {}
@@ -114,4 +125,31 @@ async fn sweep_once(service: &Arc<Service>, progress: &mut SweepProgress) -> dat
         (more, *progress) = storage.store.update(step).await?;
     }
     Ok(())
+}
+
+/// Takes a sample of how long keys have left, for `INFO`.
+async fn measure_ttls(service: &Arc<Service>) -> data::Result<()> {
+    let storage = service.storage().await;
+    let (here, databases) = (Arc::clone(service), storage.databases.clone());
+    let background = storage.store.with_lane(ReadLane::Background);
+    background
+        .view(move |view| {
+            let mut state = RunState::new(&databases, now_ms());
+            for (db, known) in (0..DATABASES).zip(&here.state.average_ttl) {
+                let mut db = DbReader::new(view, &mut state, db);
+                if db.key_counts()?.1 == 0 {
+                    known.store(0, Relaxed);
+                } else if let Some(sample) = average_ttl(&mut db)? {
+                    let before = known.load(Relaxed);
+                    let next = if before == 0 {
+                        sample
+                    } else {
+                        before - before / TTL_SMOOTHING + sample / TTL_SMOOTHING
+                    };
+                    known.store(next, Relaxed);
+                }
+            }
+            Ok(())
+        })
+        .await
 }

@@ -68,8 +68,7 @@ const DIFFERENCES: &str = "
 - `SORT` with `ALPHA` compares bytes, whatever the server's locale is. It holds up to 1 GiB of elements and of what
   `BY` and `GET` find. With `BY` and a pattern without `*`, the elements of a set are in the order of their hashes.
 - A command that only reads leaves a key whose time has come to the sweep, which tells of it: `expired` comes then.
-- Not there yet, besides the types that the README names: `DUMP`; `SAVE`, `BGSAVE`, `LASTSAVE`, `SLOWLOG`, `LATENCY`,
-  `MEMORY`, `DEBUG`, `ROLE`, `WAIT`. `COMMAND DOCS` has no argument lists.
+- Not there yet, besides the types that the README names: `DUMP`.
 - What a transaction publishes, and what it subscribes to or leaves, takes effect with its commit. Messages that reach the
   client itself come behind the reply to `EXEC`, where Redis puts them into it; likewise, notifications of
   what a client does itself come behind the reply.
@@ -83,8 +82,30 @@ const DIFFERENCES: &str = "
 - `CLIENT LIST` has the fields of Redis 7.0, with the sizes of what is here in place of Redis's buffers, and
   `lib-name` and `lib-ver`, which are, as `CLIENT SETINFO`, of 7.2. There is one user: `default`.
 - `COMMAND` says of the shard channels of `SPUBLISH` and its kin nothing, where Redis says `not_key`.
-- `INFO` leaves out what has no counterpart, and has the sections `Storage` and, for memory, the
-  process's resident size.
+- `WAITAOF` is of Redis 7.2.
+- `INFO` leaves out what has no counterpart, and has the section `Storage`, whose figures are up to a second old and
+  count from when the store was opened. `used_memory` is what the process occupies. The time of a command is that
+  of its own work: without waiting for its turn or for the commit, as in Redis without that of `appendfsync`; what a
+  pipeline reads ahead is shared out among its commands. `avg_ttl` is an estimate, as in Redis; of up to 512 keys that
+  expire it is exact.
+- `SLOWLOG` and the latency monitor leave out what `WAIT` and `WAITAOF` wait. The monitor's events are `command`,
+  `fast-command`, `command-unblocking` and `expire-cycle`. At most 128 codes of errors are counted each.
+- `MEMORY USAGE` returns the bytes that a key, its record, its place in the expiry index and its elements take as they
+  are given to the engine, which adds its own and may compress. Of a value with more elements than `SAMPLES`, 512
+  unless it is said, the rest is taken to be like the first. `MEMORY STATS` has the figures that are known, which are
+  few of Redis's; `MEMORY PURGE` does nothing.
+- `SAVE` and `BGSAVE` make a checkpoint, in a directory of its own below `checkpoint-dir`, of which the newest two are
+  kept; `pontoon restore` makes a directory of data of one. It is one state of all data: what was acknowledged
+  before the command is in it, and what came while it was made may be. `SAVE` makes its own client wait alone. With the
+  memory engine both fail. `SHUTDOWN` waits for a checkpoint that is being made.
+- `DEBUG` needs `enable-debug-command`, as in Redis, and has `SLEEP`, `SET-ACTIVE-EXPIRE`, `OBJECT`, `PROTOCOL` and
+  `RELOAD`. `SLEEP` makes its own client wait alone, where Redis stops; in a transaction it holds up all writes, for 10
+  seconds at the most. `RELOAD` closes the store and opens it again from the disk while the requests of other
+  clients wait; it takes no options. `OBJECT` describes how a value is stored here.
+- There is no replication: `WAIT` for replicas waits in vain, and `REPLICAOF` fails but for `NO ONE`.
+- `COMMAND DOCS` has names of its own for arguments that are a choice, and no history. `COMMAND INFO` has no tips, and
+  no key specifications for keys whose place depends on other arguments; `COMMAND GETKEYS` finds them.
+- `LOLWUT` draws a pontoon, whatever version it is asked for.
 ";
 
 /// The page, as Markdown.

@@ -11,7 +11,7 @@ use pontoon_storage::EngineKind;
 use tokio::sync::watch;
 
 use crate::config::{Config, DebugCommand, DurabilityChoice};
-use crate::data::{Event, Interest};
+use crate::data::{DATABASES, Event, Interest};
 use crate::resp::{Args, Limits};
 use crate::settings::{ClientClass, LiveSettings};
 
@@ -173,6 +173,8 @@ pub struct ServerState {
     pub rates: Rates,
     /// Checkpoints made and in the making.
     pub saves: Saves,
+    /// How long the keys of each database have left that expire, in milliseconds, on average.
+    pub average_ttl: [AtomicU64; DATABASES as usize],
     /// Whether expired keys are removed though nobody asks for them: `DEBUG SET-ACTIVE-EXPIRE`.
     pub active_expire: AtomicBool,
     /// What each command has done, by its id.
@@ -219,6 +221,7 @@ impl ServerState {
             pause: Pause::default(),
             rates: Rates::default(),
             saves: Saves::new(unix_now()),
+            average_ttl: Default::default(),
             active_expire: AtomicBool::new(true),
             command_stats: (0..ids_len()).map(|_| CommandStats::default()).collect(),
             error_stats: ErrorStats::default(),

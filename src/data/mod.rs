@@ -29,6 +29,7 @@ pub mod sorted_set;
 mod state;
 pub mod string;
 mod sweep;
+mod ttl;
 mod usage;
 mod walk;
 mod writer;
@@ -48,6 +49,7 @@ pub use sweep::{
     ExpireStep, SWEEP_STEP_DEFAULT, SweepProgress, expire_step, has_expired, has_garbage,
     sweep_step,
 };
+pub use ttl::average_ttl;
 pub use usage::{Usage, usage};
 pub use walk::{MemberWalk, Walk, for_each, random_key, scan, scan_members};
 pub use writer::DbWriter;

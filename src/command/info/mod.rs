@@ -47,7 +47,7 @@ struct Section {
 /// What writes a section.
 enum Source {
     Server(fn(&ServerState, &mut Fields)),
-    Data(fn(&mut DbReader<'_>, &mut Fields) -> Result<(), Fail>),
+    Data(fn(&mut DbReader<'_>, &ServerState, &mut Fields) -> Result<(), Fail>),
 }
 
 impl Section {
@@ -88,7 +88,7 @@ pub(super) fn text(
         let mut fields = Fields::default();
         match section.source {
             Source::Server(write) => write(state, &mut fields),
-            Source::Data(write) => write(db, &mut fields)?,
+            Source::Data(write) => write(db, state, &mut fields)?,
         }
         let gap = if text.is_empty() { "" } else { "\r\n" };
         text.push_str(&format!("{gap}# {}\r\n{}", section.title, fields.0));
@@ -188,13 +188,14 @@ fn storage(state: &ServerState, fields: &mut Fields) {
     }
 }
 
-fn keyspace(db: &mut DbReader<'_>, fields: &mut Fields) -> Result<(), Fail> {
-    for index in 0..DATABASES {
+fn keyspace(db: &mut DbReader<'_>, state: &ServerState, fields: &mut Fields) -> Result<(), Fail> {
+    for (index, average_ttl) in (0..DATABASES).zip(&state.average_ttl) {
         let (keys, expiring) = db.database(index).key_counts()?;
+        let ttl = if expiring > 0 { average_ttl.load(Relaxed) } else { 0 };
         if keys > 0 {
             fields.add(
                 format_args!("db{index}"),
-                format_args!("keys={keys},expires={expiring},avg_ttl=0"),
+                format_args!("keys={keys},expires={expiring},avg_ttl={ttl}"),
             );
         }
     }

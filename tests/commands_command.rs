@@ -73,6 +73,29 @@ fn keys_come_with_what_is_done_to_them() {
 }
 
 #[test]
+fn places_of_keys_are_told_apart_by_what_is_done_to_them() {
+    let mut shell = Shell::new();
+    for (command, expected) in [
+        ("rename", "[RW access delete] 1 0 [OW update] 2 0"),
+        ("sdiffstore", "[OW update] 1 0 [RO access] 2 -1"),
+        ("mget", "[RO access] 1 -1"),
+        ("sort", "[RO access] 1 0"),
+        ("zunion", ""),
+    ] {
+        let info = shell.run(&format!("COMMAND INFO {command}"));
+        let specs = info.split("\"flags\" ").skip(1).map(|spec| {
+            let number = |label: &str| {
+                let (_, rest) = spec.split_once(label).unwrap();
+                rest.split([' ', ']']).next().unwrap().to_owned()
+            };
+            let flags = spec.split_inclusive(']').next().unwrap();
+            format!("{flags} {} {}", number("[\"index\" "), number("\"lastkey\" "))
+        });
+        assert_eq!(specs.collect::<Vec<_>>().join(" "), expected, "{command}");
+    }
+}
+
+#[test]
 fn arguments_are_described() {
     let mut shell = Shell::new();
     let docs = shell.run("COMMAND DOCS expire");

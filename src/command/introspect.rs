@@ -246,21 +246,19 @@ fn reply_key_specs(command: &Command, out: &mut Encoder) {
         return;
     }
     let access = command.access_of_keys();
-    // Keys that follow each other in a fixed number may be accessed each in its own way.
-    let fixed = u32::try_from(last).ok().map(|last| (last.saturating_sub(first)) / step + 1);
-    let specs: Vec<(u32, i64, &[&str])> = match fixed {
-        Some(keys) if access.len() > 1 => (0..keys)
-            .map(|key| {
-                let access = access.get(key as usize).or(access.last());
-                (first + key * step, 0, access.map_or(&[][..], Vec::as_slice))
-            })
-            .collect(),
-        // Counted from the first key, unless from the end.
-        _ => {
-            let last = if last < 0 { i64::from(last) } else { i64::from(last) - i64::from(first) };
-            vec![(first, last, access.first().map_or(&[][..], Vec::as_slice))]
-        }
-    };
+    // As many as there are keys, if that is fixed; what is said beyond is of keys that stand elsewhere.
+    let fixed = u32::try_from(last).ok().map(|last| last.saturating_sub(first) / step + 1);
+    let kinds = fixed.map_or(access.len(), |keys| access.len().min(keys as usize));
+    let mut specs: Vec<(u32, i64, &[&str])> = Vec::with_capacity(kinds);
+    for (access, start) in access.iter().take(kinds).zip((first..).step_by(step as usize)) {
+        // The last of them is of all the keys that are left: counted from the first, unless from the end.
+        let last = match i64::from(last) {
+            _ if specs.len() + 1 < kinds => 0,
+            last if last < 0 => last,
+            last => last - i64::from(start),
+        };
+        specs.push((start, last, access));
+    }
     out.set(specs.len());
     for (first, last, access) in specs {
         reply_key_spec(first, last, step, access, out);
@@ -396,7 +394,9 @@ fn categories(command: &Command) -> Vec<&'static str> {
     if is_command {
         names.push("connection");
     } else if command.subcommands.is_empty() {
-        names.extend(command.group.category());
+        // Redis counts by the flag, which PUBSUB HELP has not.
+        let is_counted = command.group != Group::PubSub || command.flags.contains(Flags::PUBSUB);
+        names.extend(command.group.category().filter(|_| is_counted));
     }
     names.extend(command.categories);
     if command.is_blocking() {

@@ -104,11 +104,12 @@ impl Acceptor {
         let span = tracing::debug_span!("client", id = session.client.id, %peer);
         let connection = Connection::new(stream, Arc::clone(&self.service), session);
         let mut stop = self.stop.clone();
+        // Boxed, since futures keep room for what they are given and for where they put it.
+        let draining = Box::pin(async move {
+            let _ = stop.wait_for(Option::is_some).await;
+        });
         let task = async move {
             let _connected = connected;
-            let draining = async move {
-                let _ = stop.wait_for(Option::is_some).await;
-            };
             connection.serve(draining).await;
         };
         self.connections.spawn(task.instrument(span));

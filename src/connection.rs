@@ -69,11 +69,12 @@ enum Event {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, service: Arc<Service>, session: Session) -> Self {
+    /// Boxed, since futures keep room for what they are given and for where they put it.
+    pub(crate) fn new(stream: TcpStream, service: Arc<Service>, session: Session) -> Box<Self> {
         let mut decoder = Decoder::new(service.state.request_limits());
         decoder.set_authenticated(session.authenticated);
         session.client.profile().fd = stream.as_raw_fd();
-        Self {
+        Box::new(Self {
             stream,
             service,
             decoder,
@@ -83,14 +84,14 @@ impl Connection {
             replies: Encoder::new(session.protocol),
             held: None,
             session,
-        }
+        })
     }
 
     /// Serves the client until it leaves, must leave, or `draining` is ready; then requests that
     /// have been received whole are still answered.
     ///
     /// When the future is dropped the connection closes; a job that runs finishes.
-    pub(crate) async fn serve(mut self, draining: impl Future<Output = ()>) {
+    pub(crate) async fn serve(mut self: Box<Self>, draining: impl Future<Output = ()>) {
         let outcome = self.serve_requests(draining).await;
         match outcome {
             Ok(()) => tracing::debug!("closed"),

@@ -15,6 +15,7 @@ use crate::command::{Clients, Session};
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::listener::{self, Listeners, Sockets};
+use crate::run::Writes;
 use crate::service::Service;
 
 const TOO_MANY_CLIENTS: &str = "-ERR max number of clients reached\r\n";
@@ -32,6 +33,7 @@ pub(crate) type Stop = watch::Receiver<Option<Duration>>;
 pub(crate) struct Acceptor {
     listeners: Listeners,
     service: Arc<Service>,
+    writes: Arc<Writes>,
     connections: JoinSet<()>,
     stop: Stop,
 }
@@ -43,7 +45,8 @@ impl Acceptor {
     /// The system's.
     pub(crate) fn new(sockets: Sockets, service: Arc<Service>, stop: Stop) -> io::Result<Self> {
         let listeners = sockets.into_listeners()?;
-        Ok(Self { listeners, service, connections: JoinSet::new(), stop })
+        let writes = Writes::new(Arc::clone(&service));
+        Ok(Self { listeners, service, writes, connections: JoinSet::new(), stop })
     }
 
     /// Serves until it is to stop. Then it listens no more, lets connections finish what they run, for
@@ -102,7 +105,7 @@ impl Acceptor {
             return self.refuse(stream, peer, TOO_MANY_CLIENTS);
         };
         let span = tracing::debug_span!("client", id = session.client.id, %peer);
-        let connection = Connection::new(stream, Arc::clone(&self.service), session);
+        let connection = Connection::new(stream, Arc::clone(&self.writes), session);
         let mut stop = self.stop.clone();
         // Boxed, since futures keep room for what they are given and for where they put it.
         let draining = Box::pin(async move {

@@ -23,7 +23,7 @@ use crate::command::{
     argument_bytes, refuse, run_connection, unwatch,
 };
 use crate::resp::{Args, Decoder, Encoder};
-use crate::run::{PendingRun, execute_exec};
+use crate::run::{PendingRun, Writes, execute_exec};
 use crate::service::Service;
 
 use output::REPLY_BYTES_HELD_MAX;
@@ -45,6 +45,7 @@ thread_local! {
 pub(crate) struct Connection {
     stream: TcpStream,
     service: Arc<Service>,
+    writes: Arc<Writes>,
     session: Session,
     decoder: Decoder,
     /// Received and not yet decoded. Without memory between requests.
@@ -70,13 +71,15 @@ enum Event {
 
 impl Connection {
     /// Boxed, since futures keep room for what they are given and for where they put it.
-    pub(crate) fn new(stream: TcpStream, service: Arc<Service>, session: Session) -> Box<Self> {
+    pub(crate) fn new(stream: TcpStream, writes: Arc<Writes>, session: Session) -> Box<Self> {
+        let service = Arc::clone(writes.service());
         let mut decoder = Decoder::new(service.state.request_limits());
         decoder.set_authenticated(session.authenticated);
         session.client.profile().fd = stream.as_raw_fd();
         Box::new(Self {
             stream,
             service,
+            writes,
             decoder,
             input: BytesMut::new(),
             pending: PendingRun::default(),
@@ -370,7 +373,7 @@ impl Connection {
     async fn execute(&mut self) -> io::Result<()> {
         while !self.pending.is_empty() {
             let blocked =
-                self.pending.execute_job(&self.service, &self.session, &mut self.replies).await;
+                self.pending.execute_job(&self.writes, &self.session, &mut self.replies).await;
             if let Some(blocked) = blocked {
                 // Boxed, so that a connection that does not wait has no room for it.
                 Box::pin(self.wait_for_key(blocked)).await?;

@@ -19,7 +19,7 @@ async fn connection() -> (Box<Connection>, TcpStream) {
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (stream, _) = listener.accept().await.unwrap();
     let session = Session::new(1, String::new(), String::new(), true);
-    (Connection::new(stream, service, session), client)
+    (Connection::new(stream, Writes::new(service), session), client)
 }
 
 /// Lets the connection take and answer what the client has sent, until `replies` bytes came back.

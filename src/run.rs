@@ -17,6 +17,10 @@ use crate::command::{
 use crate::resp::{Args, Encoder, Protocol};
 use crate::service::{Service, Storage};
 
+mod batch;
+
+pub(crate) use batch::Writes;
+
 /// Commands in one run. Enough to make the crossing cheap, and few enough that one client's
 /// pipeline does not hold a lane for long.
 pub(crate) const RUN_COMMANDS_MAX: usize = 1024;
@@ -66,36 +70,41 @@ impl PendingRun {
     /// When the future is dropped, the job that runs finishes.
     pub(crate) async fn execute_job(
         &mut self,
-        service: &Arc<Service>,
+        writes: &Arc<Writes>,
         session: &Session,
         replies: &mut Encoder,
     ) -> Option<Blocked> {
-        if !self.walks && self.execute_cached(service, session, replies) {
+        if !self.walks && self.execute_cached(writes.service(), session, replies) {
             // A hit waits for nothing; without this, a client whose reads all hit would never let
             // others run.
             consume_budget().await;
             return None;
         }
         // Boxed, so that a connection that waits for its client has no room for it.
-        Box::pin(self.execute_stored(service, session, replies)).await
+        Box::pin(self.execute_stored(writes, session, replies)).await
     }
 
     /// The same, without the cache.
     async fn execute_stored(
         &mut self,
-        service: &Arc<Service>,
+        writes: &Arc<Writes>,
         session: &Session,
         replies: &mut Encoder,
     ) -> Option<Blocked> {
+        let service = writes.service();
         if mem::take(&mut self.walks) {
             self.execute_walk(service, session, replies).await;
             return None;
         }
-        let storage = service.storage().await;
         let requests = mem::take(&mut self.requests);
         let requests_len = requests.len();
-        let job = Job::new(service, storage, session, requests, false);
-        match job.submit(self.argument_bytes).await {
+        let job = Job::new(service, session, requests, false);
+        let outcome = if job.is_write() {
+            writes.run(job, self.argument_bytes).await
+        } else {
+            job.read(self.argument_bytes).await
+        };
+        match outcome {
             Ok(outcome) => {
                 replies.append(outcome.replies);
                 self.walks = outcome.ran.walks;
@@ -134,9 +143,8 @@ impl PendingRun {
                 Box::pin(execute_prepared_job(service, session, request, weight_bytes)).await
             }
             None => {
-                let storage = service.storage().await;
-                let job = Job::new(service, storage, session, vec![request], true);
-                job.submit(weight_bytes).await.map(|outcome| outcome.replies)
+                let job = Job::new(service, session, vec![request], true);
+                job.run_alone(weight_bytes).await.map(|outcome| outcome.replies)
             }
         };
         match outcome {
@@ -200,10 +208,10 @@ fn environment<'a>(
     }
 }
 
-/// One crossing: the commands, and what they need on the other side.
+/// Commands of one client that run together, and what they need on the other side of the bridge.
+#[derive(Debug)]
 struct Job {
     service: Arc<Service>,
-    storage: Arc<Storage>,
     client: Arc<Client>,
     requests: Vec<Request>,
     protocol: Protocol,
@@ -211,6 +219,8 @@ struct Job {
     may_walk: bool,
 }
 
+/// What a [`Job`] answers.
+#[derive(Debug)]
 struct Outcome {
     replies: Encoder,
     ran: Ran,
@@ -221,14 +231,12 @@ struct Outcome {
 impl Job {
     fn new(
         service: &Arc<Service>,
-        storage: Arc<Storage>,
         session: &Session,
         requests: Vec<Request>,
         may_walk: bool,
     ) -> Self {
         Self {
             service: Arc::clone(service),
-            storage,
             client: Arc::clone(&session.client),
             requests,
             protocol: session.protocol,
@@ -237,34 +245,46 @@ impl Job {
         }
     }
 
-    async fn submit(mut self, weight_bytes: usize) -> Result<Outcome, Error> {
-        let store = self.storage.store.with_weight(weight_bytes);
-        if self.requests.iter().any(|(command, _)| command.is_write()) {
-            return store.update(move |tx| self.write(tx)).await;
-        }
-        self.may_walk |= self.requests.iter().any(|(command, _)| command.is_walking());
-        if self.may_walk {
-            store.with_lane(ReadLane::Background).view(move |view| Ok(self.read(view))).await
-        } else {
-            store.view(move |view| Ok(self.read(view))).await
-        }
+    fn is_write(&self) -> bool {
+        self.requests.iter().any(|(command, _)| command.is_write())
     }
 
-    fn read(self, reader: &dyn Reader) -> Outcome {
+    /// Runs it without others, as a call of its own.
+    async fn run_alone(self, weight_bytes: usize) -> Result<Outcome, Error> {
+        if !self.is_write() {
+            return self.read(weight_bytes).await;
+        }
+        let storage = self.service.storage().await;
+        let store = storage.store.with_weight(weight_bytes);
+        store.update(move |tx| self.write(&storage, tx)).await
+    }
+
+    /// Runs what only reads, over one snapshot.
+    async fn read(mut self, weight_bytes: usize) -> Result<Outcome, Error> {
+        let storage = self.service.storage().await;
+        let store = storage.store.with_weight(weight_bytes);
+        self.may_walk |= self.requests.iter().any(|(command, _)| command.is_walking());
+        let store = if self.may_walk { store.with_lane(ReadLane::Background) } else { store };
+        store.view(move |view| Ok(self.read_from(&storage, view))).await
+    }
+
+    fn read_from(self, storage: &Storage, reader: &dyn Reader) -> Outcome {
         let mut replies = Encoder::new(self.protocol);
-        let ran = execute_read(reader, &self.environment(), &self.requests, &mut replies);
+        let environment = self.environment(storage);
+        let ran = execute_read(reader, &environment, &self.requests, &mut replies);
         Outcome { replies, ran, blocked: None, requests: self.requests }
     }
 
-    fn write(self, tx: &mut Transaction) -> Result<Outcome, Error> {
-        let mut replies = Encoder::new(self.protocol);
-        let run = execute_write(tx, &self.environment(), &self.requests, &mut replies)?;
-        let WriteRun { ran, blocked } = run;
-        Ok(Outcome { replies, ran, blocked, requests: self.requests })
+    fn environment<'a>(&'a self, storage: &'a Storage) -> Environment<'a> {
+        environment(&self.service, storage, &self.client, self.db, self.may_walk)
     }
 
-    fn environment(&self) -> Environment<'_> {
-        environment(&self.service, &self.storage, &self.client, self.db, self.may_walk)
+    fn write(self, storage: &Storage, tx: &mut Transaction) -> Result<Outcome, Error> {
+        let mut replies = Encoder::new(self.protocol);
+        let environment = self.environment(storage);
+        let run = execute_write(tx, &environment, &self.requests, &mut replies)?;
+        let WriteRun { ran, blocked } = run;
+        Ok(Outcome { replies, ran, blocked, requests: self.requests })
     }
 }
 
@@ -338,20 +358,22 @@ async fn execute_prepared_job(
     let storage = service.storage().await;
     let store = storage.store.with_weight(weight_bytes);
     let watching = Watching::new(service, Arc::default());
-    let job = Job::new(service, Arc::clone(&storage), session, vec![request.clone()], true);
+    let job = Job::new(service, session, vec![request.clone()], true);
+    let here = Arc::clone(&storage);
     // A place in the write lane's order: what is committed later counts as a change.
     let watching = store
         .update(move |tx| {
             for request in &job.requests {
-                watch_prepared(tx, &job.environment(), request, &watching.watch)?;
+                watch_prepared(tx, &job.environment(&here), request, &watching.watch)?;
             }
             Ok::<_, Error>(watching)
         })
         .await?;
-    let job = Job::new(service, Arc::clone(&storage), session, vec![request.clone()], true);
+    let job = Job::new(service, session, vec![request.clone()], true);
+    let here = Arc::clone(&storage);
     let background = store.with_lane(ReadLane::Background);
     let reading = background.view(move |view| {
-        let environment = job.environment();
+        let environment = job.environment(&here);
         let prepared = job.requests.first().map(|request| prepare(view, &environment, request));
         Ok::<_, Error>(prepared)
     });
@@ -364,19 +386,20 @@ async fn execute_prepared_job(
         }
         None => return Ok(Encoder::new(session.protocol)),
     };
-    let job = Job::new(service, storage, session, vec![request], true);
-    store.update(move |tx| job.write_prepared(tx, prepared, &watching)).await
+    let job = Job::new(service, session, vec![request], true);
+    store.update(move |tx| job.write_prepared(&storage, tx, prepared, &watching)).await
 }
 
 impl Job {
     fn write_prepared(
         self,
+        storage: &Storage,
         tx: &mut Transaction,
         prepared: (Prepared, Duration),
         watching: &Watching,
     ) -> Result<Encoder, Error> {
         let mut replies = Encoder::new(self.protocol);
-        let environment = self.environment();
+        let environment = self.environment(storage);
         if let Some(request) = self.requests.first() {
             let watch = &watching.watch;
             execute_prepared(tx, &environment, request, watch, prepared, &mut replies)?;

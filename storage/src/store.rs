@@ -20,7 +20,9 @@ use crate::core::{Core, Handle, checkpoint};
 use crate::engine::{Page, PageLimit};
 use crate::error::{Error, Result};
 use crate::keyspace::Keyspace;
-use crate::lane::call::{OnTransaction, OnView, ReadCall, Reply, inside, refuse_nested};
+use crate::lane::call::{
+    OnTransaction, OnTransactions, OnView, ReadCall, Reply, inside, refuse_nested,
+};
 use crate::lane::read::{ReadEnv, ReadWork};
 use crate::lane::write::WriteWork;
 use crate::lane::{Admission, Lane, Work};
@@ -383,6 +385,55 @@ impl Store {
         self.write_call(tracing::Span::current(), f).await
     }
 
+    /// Runs `operations` in order, each as [`update`](Store::update) would, and answers all of them
+    /// together, when all of them are as durable as asked: for a caller who has several at hand, the price of
+    /// one crossing. Each is an operation of its own, with its own limits: one that fails or panics is undone
+    /// alone, and its error stands in its place. Other writes come before all of them or behind.
+    ///
+    /// They hold the write lane until the last has run, and no answer leaves earlier: do not put together
+    /// more than others can wait for.
+    ///
+    /// # Errors
+    /// As for [`put`](Store::put), and then none of them counts. What the closures return is inside.
+    ///
+    /// ```
+    /// # fn main() -> pontoon_storage::Result<()> {
+    /// # futures::executor::block_on(async {
+    /// use pontoon_storage::{Error, Options, Reader, Store, Transaction};
+    ///
+    /// let store = Store::open(Options::in_memory()).await?;
+    /// let users = store.keyspace("users")?;
+    /// let register = |name: &'static str| {
+    ///     let users = users.clone();
+    ///     move |tx: &mut Transaction| {
+    ///         if tx.get(&users, name.as_bytes())?.is_some() {
+    ///             return Ok::<_, Error>(false);
+    ///         }
+    ///         tx.put(&users, name, "")?;
+    ///         Ok(true)
+    ///     }
+    /// };
+    /// let registered = store.update_all(["ada", "bob", "ada"].map(register).into()).await?;
+    /// let registered: Vec<bool> = registered.into_iter().collect::<Result<_, _>>()?;
+    /// assert_eq!(registered, [true, true, false]);
+    /// store.close().await
+    /// # })
+    /// # }
+    /// ```
+    pub async fn update_all<T, E, F>(&self, operations: Vec<F>) -> Result<Vec<Result<T, E>>>
+    where
+        F: FnOnce(&mut Transaction) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let own_bytes = (size_of::<F>() + OPERATION_BYTES).saturating_mul(operations.len());
+        let bytes = self.call.weight_bytes.saturating_add(own_bytes);
+        let (store, sync) = (self.id(), self.call.sync);
+        let operations = operations.into_iter().map(|f| synced(sync, f)).collect();
+        let work = |reply| WriteWork::Call(Box::new(OnTransactions::new(store, operations, reply)));
+        self.submit(&self.core().write, bytes, tracing::Span::current(), work).await
+    }
+
     /// A consistent view, held across awaits until dropped.
     ///
     /// # Errors
@@ -619,13 +670,7 @@ impl Store {
         E: From<Error> + Send + 'static,
     {
         let bytes = self.weight_of::<F>();
-        let (store, sync) = (self.id(), self.call.sync);
-        let f = move |tx: &mut Transaction| {
-            if sync {
-                tx.require_sync();
-            }
-            f(tx)
-        };
+        let (store, f) = (self.id(), synced(self.call.sync, f));
         let work = |reply| WriteWork::Call(Box::new(OnTransaction::new(store, f, reply)));
         self.submit(&self.core().write, bytes, span, work).await
     }
@@ -663,6 +708,19 @@ impl Store {
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("options", &self.core().options).finish_non_exhaustive()
+    }
+}
+
+/// `f`, which first asks for an fsync if `sync`.
+fn synced<R>(
+    sync: bool,
+    f: impl FnOnce(&mut Transaction) -> R,
+) -> impl FnOnce(&mut Transaction) -> R {
+    move |tx| {
+        if sync {
+            tx.require_sync();
+        }
+        f(tx)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::vec;
 
 use tokio::sync::oneshot;
 
@@ -24,8 +25,15 @@ pub(crate) trait ReadCall: Send {
 /// A call of the write lane. It answers in two steps, because no answer may leave before the batch
 /// that it is part of is applied.
 pub(crate) trait WriteCall: Send {
-    /// Runs the closure and keeps its result; `false` means that its writes must be undone.
+    /// Operations that it consists of.
+    fn operations(&self) -> usize {
+        1
+    }
+
+    /// Runs its next operation and keeps the result. The writes of one that did not end well must be
+    /// undone.
     fn run(&mut self, tx: &mut Transaction) -> Ran;
+
     /// Sends what `run` kept, or the error of the commit.
     fn finish(self: Box<Self>, commit: Result<()>);
     fn is_abandoned(&self) -> bool;
@@ -91,11 +99,7 @@ where
 {
     fn run(&mut self, tx: &mut Transaction) -> Ran {
         let Some(f) = self.f.take() else { return Ran::Err };
-        let (ran, result) = match inside(self.store, || f(tx)) {
-            Ok(Ok(value)) => (Ran::Ok, Ok(value)),
-            Ok(Err(error)) => (Ran::Err, Err(error)),
-            Err(message) => (Ran::Panicked, Err(Error::Panicked(message).into())),
-        };
+        let (ran, result) = run_inside(self.store, f, tx);
         self.result = Some(result);
         ran
     }
@@ -115,6 +119,62 @@ where
 
     fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
+    }
+}
+
+/// Several operations that cross together, and are answered together.
+pub(crate) struct OnTransactions<F, T, E> {
+    store: u64,
+    operations: vec::IntoIter<F>,
+    results: Vec<Result<T, E>>,
+    reply: Reply<Vec<Result<T, E>>>,
+}
+
+impl<F, T, E> OnTransactions<F, T, E> {
+    pub(crate) fn new(store: u64, operations: Vec<F>, reply: Reply<Vec<Result<T, E>>>) -> Self {
+        let results = Vec::with_capacity(operations.len());
+        Self { store, operations: operations.into_iter(), results, reply }
+    }
+}
+
+impl<F, T, E> WriteCall for OnTransactions<F, T, E>
+where
+    F: FnOnce(&mut Transaction) -> Result<T, E> + Send,
+    T: Send,
+    E: From<Error> + Send,
+{
+    fn operations(&self) -> usize {
+        self.operations.len()
+    }
+
+    fn run(&mut self, tx: &mut Transaction) -> Ran {
+        let Some(f) = self.operations.next() else { return Ran::Err };
+        let (ran, result) = run_inside(self.store, f, tx);
+        self.results.push(result);
+        ran
+    }
+
+    fn finish(self: Box<Self>, commit: Result<()>) {
+        quietly(|| {
+            let Self { results, reply, .. } = *self;
+            let _ = reply.send(commit.map(|()| results));
+        });
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+}
+
+fn run_inside<F, T, E>(store: u64, f: F, tx: &mut Transaction) -> (Ran, Result<T, E>)
+where
+    F: FnOnce(&mut Transaction) -> Result<T, E>,
+    E: From<Error>,
+{
+    match inside(store, || f(tx)) {
+        Ok(Ok(value)) => (Ran::Ok, Ok(value)),
+        Ok(Err(error)) => (Ran::Err, Err(error)),
+        Err(message) => (Ran::Panicked, Err(Error::Panicked(message).into())),
     }
 }
 

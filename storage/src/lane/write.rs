@@ -97,7 +97,7 @@ impl Drainer<WriteWork> for WriteDrainer {
         let begun = Instant::now();
         let mut tx = Transaction::new(Arc::clone(&engine), &self.shared);
         let mut ran: Vec<(Box<dyn WriteCall>, Vec<AfterCommit>)> = Vec::with_capacity(batch.len());
-        let mut sync = false;
+        let (mut sync, mut operations) = (false, 0);
         let mut entries = batch.drain(..).peekable();
         while let Some(entry) = entries.next_if(|entry| {
             ran.is_empty() || matches!(entry.work, WriteWork::Call(_)) && !is_full(&tx, begun)
@@ -115,19 +115,24 @@ impl Drainer<WriteWork> for WriteDrainer {
                 }
             };
             let _span = entry.span.entered();
-            tx.begin();
-            match call.run(&mut tx) {
-                Ran::Ok => sync |= tx.wants_sync() || self.always() && tx.has_written(),
-                failed => {
-                    tx.abort();
-                    metrics.panicked.add(u64::from(failed == Ran::Panicked));
+            let mut hooks = Vec::new();
+            for _ in 0..call.operations() {
+                tx.begin();
+                match call.run(&mut tx) {
+                    Ran::Ok => sync |= tx.wants_sync() || self.always() && tx.has_written(),
+                    failed => {
+                        tx.abort();
+                        metrics.panicked.add(u64::from(failed == Ran::Panicked));
+                    }
                 }
+                hooks.append(&mut tx.take_after_commit());
+                operations += 1;
             }
-            ran.push((call, tx.take_after_commit()));
+            ran.push((call, hooks));
         }
         let left: Vec<_> = entries.collect();
         batch.extend(left);
-        metrics.operations.add(ran.len() as u64);
+        metrics.operations.add(operations);
         let outcome = self.commit(engine.as_ref(), &tx, sync);
         // Releasing the snapshot is an engine call: here, and not after an answer was sent, so that
         // a store whose last answer has left holds nothing. Its panic must not cost the others theirs.

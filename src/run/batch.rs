@@ -1,0 +1,123 @@
+//! Batches: the writing runs of all connections that are ready in one pass of the runtime cross the bridge
+//! as one call of the storage, and so cost one admission, one answer and one wake-up from another thread,
+//! which is a system call. Each is still an operation of its own.
+
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pontoon_storage::{Error, Transaction};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::oneshot;
+use tokio::task::yield_now;
+
+use super::{Job, Outcome, RUN_ARGUMENT_BYTES_MAX, RUN_COMMANDS_MAX};
+use crate::service::Service;
+
+/// Puts together what the connections of one runtime write.
+#[derive(Debug)]
+pub(crate) struct Writes {
+    service: Arc<Service>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    entries: Vec<Entry>,
+    /// Whether a task has been started that takes them.
+    is_taken: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    job: Job,
+    weight_bytes: usize,
+    reply: oneshot::Sender<Result<Outcome, Error>>,
+}
+
+impl Writes {
+    pub(crate) fn new(service: Arc<Service>) -> Arc<Self> {
+        let waiting = Waiting { entries: Vec::new(), is_taken: false };
+        Arc::new(Self { service, waiting: Mutex::new(waiting) })
+    }
+
+    pub(crate) fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// Runs `job`, which holds so many bytes, beside others. When the future is dropped, it runs all the
+    /// same.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub(super) async fn run(
+        self: &Arc<Self>,
+        job: Job,
+        weight_bytes: usize,
+    ) -> Result<Outcome, Error> {
+        let (reply, outcome) = oneshot::channel();
+        let is_first = {
+            let mut waiting = self.waiting();
+            waiting.entries.push(Entry { job, weight_bytes, reply });
+            !mem::replace(&mut waiting.is_taken, true)
+        };
+        if is_first {
+            tokio::spawn(Arc::clone(self).submit());
+        }
+        let lost = |_| Err(Error::Bridge("the task that ran it broke off".into()));
+        outcome.await.unwrap_or_else(lost)
+    }
+
+    /// Runs what waits by the time that this is first polled.
+    async fn submit(self: Arc<Self>) {
+        // On this flavor a task runs right after the one that has spawned it, else behind those that are
+        // ready.
+        if Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
+            yield_now().await;
+        }
+        let entries = self.take();
+        let storage = self.service.storage().await;
+        let mut replies = Vec::with_capacity(entries.len());
+        let mut weight_bytes = 0;
+        let operation = |entry: Entry| {
+            weight_bytes += entry.weight_bytes;
+            replies.push(entry.reply);
+            let (job, storage) = (entry.job, Arc::clone(&storage));
+            move |tx: &mut Transaction| job.write(&storage, tx)
+        };
+        let operations = entries.into_iter().map(operation).collect();
+        let store = storage.store.with_weight(weight_bytes);
+        match store.update_all(operations).await {
+            Ok(outcomes) => replies.into_iter().zip(outcomes).for_each(|(reply, outcome)| {
+                // The client may be gone by now.
+                let _ = reply.send(outcome);
+            }),
+            Err(error) => replies.into_iter().for_each(|reply| {
+                let _ = reply.send(Err(error.clone()));
+            }),
+        }
+    }
+
+    /// Takes what may run as one call, and has another task take the rest: others wait for the lane, and
+    /// none of these is answered before the last.
+    fn take(self: &Arc<Self>) -> Vec<Entry> {
+        let mut waiting = self.waiting();
+        let (mut commands, mut bytes) = (0, 0);
+        let fits = |entry: &Entry| {
+            let fits = commands < RUN_COMMANDS_MAX && bytes < RUN_ARGUMENT_BYTES_MAX;
+            commands += entry.job.requests.len();
+            bytes += entry.weight_bytes;
+            fits
+        };
+        let len = waiting.entries.iter().map(fits).take_while(|fits| *fits).count();
+        let rest = waiting.entries.split_off(len);
+        waiting.is_taken = !rest.is_empty();
+        if waiting.is_taken {
+            tokio::spawn(Arc::clone(self).submit());
+        }
+        mem::replace(&mut waiting.entries, rest)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -193,7 +193,7 @@ impl Reader for Transaction {
             Pending::Deleted => Some(None),
             Pending::Unknown => self.base.cached(keyspace, key),
         };
-        get_unknown(keys, known, |unknown| get_many(self.base()?, keyspace, unknown))
+        get_unknown(keys, known, |unknown| self.base.get_many(keyspace, unknown))
     }
 
     fn page(
@@ -217,7 +217,7 @@ impl std::fmt::Debug for Transaction {
     }
 }
 
-/// The engine below, with a snapshot taken when something is first read: a drain of blind writes
+/// The engine below, with a snapshot taken when a range is first read: a drain that reads single keys
 /// needs none. Only the write lane changes the engine, so late is as good as early.
 struct Base {
     engine: Arc<dyn Engine>,
@@ -230,8 +230,17 @@ impl Base {
     fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Bytes>> {
         match self.cached(keyspace, key) {
             Some(value) => Ok(value),
-            None => self.snapshot()?.get(keyspace, key),
+            None => self.get_many(keyspace, &[key])?.pop().ok_or(Error::Closed),
         }
+    }
+
+    /// Past the cache. What is newest is as good as a snapshot, and cheaper for one.
+    fn get_many(&self, keyspace: KeyspaceId, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>> {
+        if let Some(snapshot) = self.snapshot.get() {
+            return get_many(snapshot.as_ref(), keyspace, keys);
+        }
+        let keys: Vec<_> = keys.iter().map(|key| (keyspace, *key)).collect();
+        self.engine.get_many(&keys, &()).into_iter().collect()
     }
 
     fn cached(&self, keyspace: KeyspaceId, key: &[u8]) -> Option<Option<Bytes>> {

@@ -15,22 +15,27 @@ use ::redb::{
 };
 
 use super::shared::bounds;
-use super::{Changes, Engine, EngineOptions, EngineStats, KeyspaceChanges, Snapshot};
+use super::{Changes, Engine, EngineOptions, EngineStats, KeyspaceChanges, Progress, Snapshot};
 use crate::disk::{sync_dir, sync_file};
 use crate::error::{Error, Result};
 use crate::keyspace::{KeyspaceId, KeyspaceNames};
+use bytes::Bytes;
 
 mod check;
 mod checkpoint;
 mod failure;
 mod handles;
+mod newest;
 mod overlay;
+mod pending;
 mod record;
 mod repair;
 mod snapshot;
 
 pub(super) use check::check;
 use failure::{failed, guarded, open_failed};
+use newest::Newest;
+use pending::Pending;
 use snapshot::RedbSnapshot;
 
 /// The database's file in the engine's directory.
@@ -50,12 +55,16 @@ type Definition<'a> = TableDefinition<'a, &'static [u8], &'static [u8]>;
 
 /// See the module.
 pub(super) struct Redb {
+    /// Dropped before the database, which is closed by then but for this.
+    newest: Newest,
     database: Database,
     names: Arc<KeyspaceNames>,
     path: PathBuf,
     cache_bytes: usize,
     quick_repair: bool,
+    /// Of what was applied without sync since the last durable commit.
     unsynced_bytes: AtomicU64,
+    pending: Pending,
 }
 
 impl Redb {
@@ -100,12 +109,14 @@ impl Redb {
         names: Arc<KeyspaceNames>,
     ) -> Self {
         Self {
+            newest: Newest::default(),
             database,
             names,
             path,
             cache_bytes: options.cache_bytes,
             quick_repair: options.quick_repair,
             unsynced_bytes: AtomicU64::new(0),
+            pending: Pending::default(),
         }
     }
 
@@ -114,6 +125,31 @@ impl Redb {
         transaction.set_durability(durability).map_err(failed)?;
         transaction.set_quick_repair(self.quick_repair);
         Ok(transaction)
+    }
+
+    /// Makes `changes` visible, and with a durability that says so has them on disk, with all before them.
+    fn commit(&self, changes: &Changes, durability: Durability) -> Result<()> {
+        self.newest.outdate();
+        let transaction = self.begin(durability)?;
+        for keyspace in &changes.keyspaces {
+            apply_to(&transaction, &self.names.name(keyspace.keyspace)?, keyspace)?;
+        }
+        transaction.commit().map_err(failed)?;
+        self.newest.outdate();
+        Ok(())
+    }
+
+    /// Brings what is pending into redb.
+    fn commit_pending(&self) -> Result<()> {
+        self.pending.commit(|changes| self.commit(changes, Durability::None))
+    }
+
+    /// What redb has, without what is pending.
+    fn committed(&self) -> Result<RedbSnapshot> {
+        guarded(|| {
+            let transaction = self.database.begin_read().map_err(failed)?;
+            Ok(RedbSnapshot::new(transaction, Arc::clone(&self.names)))
+        })
     }
 
     fn commit_durably(&self, transaction: WriteTransaction) -> Result<()> {
@@ -125,26 +161,48 @@ impl Redb {
 
 impl Engine for Redb {
     fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
-        guarded(|| {
-            let transaction = self.database.begin_read().map_err(failed)?;
-            let snapshot = RedbSnapshot::new(transaction, Arc::clone(&self.names));
-            Ok(Box::new(snapshot) as Box<dyn Snapshot>)
-        })
+        self.commit_pending()?;
+        Ok(Box::new(self.committed()?))
+    }
+
+    fn get_many(
+        &self,
+        keys: &[(KeyspaceId, &[u8])],
+        progress: &dyn Progress,
+    ) -> Vec<Result<Option<Bytes>>> {
+        // What is pending first: what is there no more is in redb by then.
+        let pending = self.pending.get_many(keys);
+        let newest = self.newest.get(|| self.committed());
+        let get = |(index, (pending, (keyspace, key))): (usize, (_, &(KeyspaceId, &[u8])))| {
+            if !progress.begin(index) {
+                return Ok(None);
+            }
+            match pending {
+                Some(value) => Ok(value),
+                None => newest.as_ref().map_err(Clone::clone)?.get(*keyspace, key),
+            }
+        };
+        pending.into_iter().zip(keys).enumerate().map(get).collect()
     }
 
     fn apply(&self, changes: &Changes, sync: bool) -> Result<()> {
         let unsynced = self.unsynced_bytes.load(Ordering::Relaxed) + cost(changes);
         let durable = sync || unsynced >= UNSYNCED_BYTES_MAX;
-        let transaction =
-            self.begin(if durable { Durability::Immediate } else { Durability::None })?;
-        for keyspace in &changes.keyspaces {
-            apply_to(&transaction, &self.names.name(keyspace.keyspace)?, keyspace)?;
+        if !durable {
+            self.unsynced_bytes.store(unsynced, Ordering::Relaxed);
+            match self.pending.add(changes)? {
+                Some(false) => return Ok(()),
+                Some(true) => return self.commit_pending(),
+                None => {}
+            }
         }
-        if durable {
-            return self.commit_durably(transaction);
+        // By itself, since readers find it then while the disk is waited for.
+        self.commit_pending()?;
+        if !durable {
+            return self.commit(changes, Durability::None);
         }
-        transaction.commit().map_err(failed)?;
-        self.unsynced_bytes.store(unsynced, Ordering::Relaxed);
+        self.commit(changes, Durability::Immediate)?;
+        self.unsynced_bytes.store(0, Ordering::Relaxed);
         Ok(())
     }
 
@@ -153,15 +211,19 @@ impl Engine for Redb {
         if self.unsynced_bytes.load(Ordering::Relaxed) == 0 {
             return Ok(());
         }
+        self.commit_pending()?;
         self.commit_durably(self.begin(Durability::Immediate)?)
     }
 
     fn drop_keyspace(&self, keyspace: KeyspaceId) -> Result<bool> {
         let name = self.names.name(keyspace)?;
+        self.commit_pending()?;
         let transaction = self.begin(Durability::Immediate)?;
         let existed = transaction.delete_table(Definition::new(&name)).map_err(failed)?;
         if existed {
+            self.newest.outdate();
             self.commit_durably(transaction)?;
+            self.newest.outdate();
         } else {
             transaction.abort().map_err(failed)?;
         }
@@ -169,6 +231,7 @@ impl Engine for Redb {
     }
 
     fn keyspaces(&self) -> Result<Vec<String>> {
+        self.commit_pending()?;
         guarded(|| {
             let transaction = self.database.begin_read().map_err(failed)?;
             let tables = transaction.list_tables().map_err(failed)?;
@@ -179,11 +242,13 @@ impl Engine for Redb {
     }
 
     fn checkpoint(&self, into: &Path) -> Result<()> {
+        self.commit_pending()?;
         guarded(|| checkpoint::write(&self.database, &into.join(FILE)))
     }
 
     /// Only what redb keeps at hand: its own `stats` would walk every tree.
     fn stats(&self) -> Result<EngineStats> {
+        self.commit_pending()?;
         guarded(|| {
             let transaction = self.database.begin_read().map_err(failed)?;
             let unsynced = self.unsynced_bytes.load(Ordering::Relaxed);

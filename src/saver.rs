@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
 use pontoon_storage::{Error, ReadLane};
@@ -46,7 +47,8 @@ async fn save(service: &Service, storage: &Storage, dir: &Path) -> Result<PathBu
     let failed = |error: &dyn std::fmt::Display| format!("the checkpoint failed: {error}");
     let name = name_of(SystemTime::now());
     let to = dir.join(&name);
-    service.state.saves.set_place(dir.join(format!("{name}{PARTIAL}")));
+    let changes = service.state.stats.changes.load(Relaxed);
+    service.state.saves.set_place(dir.join(format!("{name}{PARTIAL}")), changes);
     let place = dir.to_owned();
     in_background(storage, move || prepare(&place)).await.map_err(|error| failed(&error))?;
     storage.store.checkpoint(&to).await.map_err(|error| failed(&error))?;

@@ -101,9 +101,11 @@ async fn sweep_once(service: &Arc<Service>, progress: &mut SweepProgress) -> dat
             let mut effects = Effects { interest: here.state.interest(), ..Effects::default() };
             let now_ms = now_ms();
             let done = expire_step(tx, &databases, now_ms, limit, &mut next, &mut effects)?;
+            let discarded = effects.discarded;
             tell_expired(tx, &here.state, effects);
             // Before the commit: whoever sees that the keys are gone must see them counted.
             here.state.stats.expired_keys.fetch_add(done.removed, Relaxed);
+            here.state.stats.discarded.fetch_add(discarded, Relaxed);
             here.state.note_expire_cycle(begun.elapsed());
             Ok::<_, data::Error>((done.more, next))
         };
@@ -111,15 +113,20 @@ async fn sweep_once(service: &Arc<Service>, progress: &mut SweepProgress) -> dat
     }
     let mut more = garbage;
     while more {
-        let mut next = progress.clone();
+        let (here, mut next) = (Arc::clone(service), progress.clone());
         let storage = service.storage().await;
         let databases = storage.databases.clone();
         let step = move |tx: &mut _| {
+            let mut freed = 0;
             for _ in 0..GARBAGE_STEPS_PER_OPERATION {
-                if !sweep_step(tx, &databases, GARBAGE_STEP_LEN, &mut next)? {
+                let done = sweep_step(tx, &databases, GARBAGE_STEP_LEN, &mut next)?;
+                freed += done.freed;
+                if !done.more {
+                    here.state.stats.note_freed(freed, false);
                     return Ok((false, next));
                 }
             }
+            here.state.stats.note_freed(freed, true);
             Ok::<_, data::Error>((true, next))
         };
         (more, *progress) = storage.store.update(step).await?;

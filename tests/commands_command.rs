@@ -59,6 +59,9 @@ fn keys_come_with_what_is_done_to_them() {
     Shell::new().script(
         r#"
         COMMAND GETKEYSANDFLAGS GET a -> [["a" [RO access]]]
+        COMMAND GETKEYSANDFLAGS SET a get -> [["a" [OW update]]]
+        COMMAND GETKEYSANDFLAGS SET a 1 XX GET -> [["a" [RW access update]]]
+        COMMAND GETKEYSANDFLAGS BITFIELD a GET u8 0 -> [["a" [RO access]]]
         COMMAND GETKEYSANDFLAGS INCR a -> [["a" [RW access update]]]
         COMMAND GETKEYSANDFLAGS DEL a b -> [["a" [RM delete]] ["b" [RM delete]]]
         COMMAND GETKEYSANDFLAGS RENAME a b -> [["a" [RW access delete]] ["b" [OW update]]]

@@ -106,6 +106,48 @@ fn a_sample_of_many_keys_is_near_the_average() {
 }
 
 #[test]
+fn changes_since_the_last_checkpoint_are_counted() {
+    let engine = persistent_engines()[0];
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&["--dir", dir.path().to_str().unwrap(), "--engine", engine]);
+    let mut client = server.connect();
+    let changes = |client: &mut common::Client| client.info("rdb_changes_since_last_save");
+    assert_eq!(changes(&mut client), "0");
+    for (command, expected) in [
+        (&["SETBIT", "bits", "3", "1"][..], "1"),
+        (&["SETBIT", "bits", "3", "1"], "1"),
+        (&["SETBIT", "bits", "4", "1"], "2"),
+        (&["GET", "bits"], "2"),
+        (&["HSET", "bits", "f", "v"], "2"),
+        (&["MSET", "a", "1", "b", "2"], "4"),
+        (&["DEL", "a", "nothing"], "5"),
+        (&["SAVE"], "0"),
+        (&["INCR", "b"], "1"),
+    ] {
+        client.call(command);
+        assert_eq!(changes(&mut client), expected, "{command:?}");
+    }
+}
+
+#[test]
+fn discarded_values_are_counted_until_they_are_swept() {
+    let server = Server::in_memory(&[]);
+    let mut client = server.connect();
+    let large = "x".repeat(100_000);
+    for key in ["a", "b", "c"] {
+        client.call(&["SET", key, &large]);
+    }
+    assert_eq!(client.info("lazyfreed_objects"), "0");
+    assert_eq!(client.info("lazyfree_pending_objects"), "0");
+    client.call(&["DEL", "a", "b"]);
+    client.call(&["FLUSHDB"]);
+    while client.info("lazyfree_pending_objects") != "0" {}
+    assert_eq!(client.info("lazyfreed_objects"), "3");
+    client.call(&["CONFIG", "RESETSTAT"]);
+    assert_eq!(client.info("lazyfreed_objects"), "0");
+}
+
+#[test]
 fn blocked_clients_are_counted_whatever_they_wait_for() {
     let server = Server::in_memory(&[]);
     let mut client = server.connect();

@@ -297,6 +297,8 @@ pub(super) fn count(state: &RunState, server: &ServerState, commands: usize) {
         (&stats.keyspace_hits, state.tally.hits),
         (&stats.keyspace_misses, state.tally.misses),
         (&stats.expired_keys, state.tally.expired),
+        (&stats.changes, state.effects.changes),
+        (&stats.discarded, state.effects.discarded),
     ] {
         if count > 0 {
             counter.fetch_add(count, Relaxed);

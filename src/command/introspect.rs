@@ -183,7 +183,8 @@ fn getkeysandflags(
     out: &mut Encoder,
 ) -> Result<(), Fail> {
     let (command, keys) = keys_of_request(args)?;
-    let access = command.access_of_keys();
+    let ([_, _], request) = at_least(args)?;
+    let access = command.access_of_keys_of(&request.to_vec());
     out.array(keys.len());
     for (position, key) in keys.iter().enumerate() {
         out.array(2);

@@ -27,6 +27,8 @@ pub struct Saves {
 #[derive(Debug)]
 struct State {
     running: Option<Running>,
+    /// Changes of keys that the last one has.
+    changes: u64,
     /// When the last one succeeded, or else when the server started, in seconds since 1970.
     last_time: u64,
     /// How long the last one took, in seconds.
@@ -38,6 +40,8 @@ struct State {
 #[derive(Debug)]
 struct Running {
     begun: Instant,
+    /// Changes of keys before it began.
+    changes: u64,
     /// What is being written, once it is known.
     place: Option<PathBuf>,
 }
@@ -57,13 +61,21 @@ pub struct SaveFigures {
     pub last_ok: bool,
     /// How many have been made.
     pub made: u64,
+    /// Changes of keys, of those since the server started, that the last one has.
+    pub changes: u64,
 }
 
 impl Saves {
     /// None, in a server that starts at `now`, in seconds since 1970.
     pub fn new(now: u64) -> Self {
-        let state =
-            State { running: None, last_time: now, last_secs: None, last_ok: true, made: 0 };
+        let state = State {
+            running: None,
+            changes: 0,
+            last_time: now,
+            last_secs: None,
+            last_ok: true,
+            made: 0,
+        };
         Self { state: Mutex::new(state), asked: Notify::new(), ended: watch::Sender::new(Ok(())) }
     }
 
@@ -76,7 +88,7 @@ impl Saves {
         if state.running.is_some() {
             return Err(IN_PROGRESS);
         }
-        state.running = Some(Running { begun: Instant::now(), place: None });
+        state.running = Some(Running { begun: Instant::now(), changes: 0, place: None });
         let ended = self.ended.subscribe();
         self.asked.notify_one();
         Ok(ended)
@@ -87,10 +99,11 @@ impl Saves {
         self.asked.notified().await;
     }
 
-    /// Says where the one that is being made is written.
-    pub fn set_place(&self, place: PathBuf) {
+    /// Says where the one that is being made is written, and how many changes of keys it has at least.
+    pub fn set_place(&self, place: PathBuf, changes: u64) {
         if let Some(running) = &mut lock(&self.state).running {
             running.place = Some(place);
+            running.changes = changes;
         }
     }
 
@@ -98,9 +111,10 @@ impl Saves {
     pub fn end(&self, outcome: SaveOutcome, now: u64) {
         let mut state = lock(&self.state);
         let running = state.running.take();
-        state.last_secs = running.map(|running| running.begun.elapsed().as_secs());
+        state.last_secs = running.as_ref().map(|running| running.begun.elapsed().as_secs());
         state.last_ok = outcome.is_ok();
         if outcome.is_ok() {
+            state.changes = running.map_or(0, |running| running.changes);
             state.last_time = now;
             state.made += 1;
         }
@@ -126,6 +140,7 @@ impl Saves {
             last_secs: state.last_secs,
             last_ok: state.last_ok,
             made: state.made,
+            changes: state.changes,
         };
         drop(state);
         SaveFigures { current_bytes: place.map(|place| bytes_below(&place)), ..figures }
@@ -162,7 +177,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("data")).unwrap();
         fs::write(dir.path().join("data").join("file"), "12345").unwrap();
-        saves.set_place(dir.path().into());
+        saves.set_place(dir.path().into(), 7);
         let figures = saves.figures();
         assert_eq!((figures.current_secs, figures.current_bytes), (Some(0), Some(5)));
         assert!(!ended.has_changed().unwrap());

@@ -90,6 +90,13 @@ pub struct Stats {
     pub keyspace_misses: AtomicU64,
     /// Keys removed because their time had come.
     pub expired_keys: AtomicU64,
+    /// Flushed databases and discarded values whose elements are still to be removed. Only the write lane
+    /// changes it. What was left when the server stopped is not counted.
+    pub discarded: AtomicU64,
+    /// Those whose elements have been removed.
+    pub freed: AtomicU64,
+    /// Changes of keys since the server started.
+    pub changes: AtomicU64,
     /// Bytes received from clients.
     pub net_input_bytes: AtomicU64,
     /// Bytes sent to clients.
@@ -97,7 +104,15 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Sets every counter to 0.
+    /// Takes note that the elements of so many discarded values are gone, and whether there are others.
+    pub fn note_freed(&self, freed: u64, more: bool) {
+        self.freed.fetch_add(freed, Relaxed);
+        // Of some that are freed nothing was known.
+        let left = if more { self.discarded.load(Relaxed).saturating_sub(freed) } else { 0 };
+        self.discarded.store(left, Relaxed);
+    }
+
+    /// Sets every counter to 0, but for those that tell of something that is there now.
     pub fn reset(&self) {
         for counter in [
             &self.connections_received,
@@ -107,6 +122,7 @@ impl Stats {
             &self.keyspace_hits,
             &self.keyspace_misses,
             &self.expired_keys,
+            &self.freed,
             &self.net_input_bytes,
             &self.net_output_bytes,
         ] {

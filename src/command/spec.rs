@@ -20,6 +20,8 @@ pub struct Command {
     pub syntax: &'static str,
     /// What it does with its keys: see [`access`](Command::access).
     pub access: &'static str,
+    /// What a request does with them, where that depends on its other arguments.
+    pub access_of: Option<fn(&Args) -> &'static str>,
     /// Its name in lower case; a subcommand's has its container's before it: `client|id`.
     pub name: &'static str,
     /// How many arguments, the name (of a subcommand: both names) among them; negative: at least
@@ -78,6 +80,7 @@ impl Command {
             summary: "",
             syntax: "",
             access: "",
+            access_of: None,
             complexity: "O(1)",
             subcommands: &[],
             help: &[],
@@ -175,6 +178,17 @@ impl Command {
         self
     }
 
+    /// Sets how what it does with its keys depends on the other arguments of a request.
+    pub const fn access_of(mut self, access: fn(&Args) -> &'static str) -> Self {
+        self.access_of = Some(access);
+        self
+    }
+
+    /// What a request does with each of its keys: see [`access`](Command::access). Never empty.
+    pub fn access_of_keys_of(&self, request: &Args) -> Vec<Vec<&'static str>> {
+        self.access_of.map_or_else(|| self.access_of_keys(), |access| split_access(access(request)))
+    }
+
     /// What it does with each of its keys: see [`access`](Command::access). Never empty.
     pub fn access_of_keys(&self) -> Vec<Vec<&'static str>> {
         let access = match self.access {
@@ -182,7 +196,7 @@ impl Command {
             "" => "RO access",
             access => access,
         };
-        access.split(',').map(|of_key| of_key.split_whitespace().collect()).collect()
+        split_access(access)
     }
 
     /// Makes it a container of `subcommands` whose `HELP` says `help`.
@@ -266,6 +280,10 @@ impl Command {
     pub fn is_walking(&self) -> bool {
         self.flags.contains(Flags::WALKING)
     }
+}
+
+fn split_access(access: &'static str) -> Vec<Vec<&'static str>> {
+    access.split(',').map(|of_key| of_key.split_whitespace().collect()).collect()
 }
 
 /// What answers a command. Each function encodes one whole reply, or fails and has encoded nothing

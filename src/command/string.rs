@@ -111,6 +111,8 @@ pub(super) const COMMANDS: &[Command] =
             .docs("2.6.0", "O(1)", "Sets a string with an expiry in milliseconds"),
         row("set", -3, Run::Write(set))
             .flags(GROWS)
+            .access("RW access update variable_flags")
+            .access_of(access_of_set)
             .syntax(
                 "key value [NX | XX] [GET] [EX seconds:integer | PX \
                  milliseconds:integer | EXAT unix-time-seconds:unix-time | PXAT \
@@ -179,6 +181,12 @@ fn getrange(context: &mut ReadContext<'_>, args: &Args, out: &mut Encoder) -> Re
     };
     out.bulk_bytes(part);
     Ok(())
+}
+
+/// Without `GET` what the key held does not matter.
+fn access_of_set(request: &Args) -> &'static str {
+    let is_get = |word: &Bytes| word.eq_ignore_ascii_case(b"get");
+    if request.iter().skip(3).any(is_get) { "RW access update" } else { "OW update" }
 }
 
 fn set(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {

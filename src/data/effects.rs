@@ -43,6 +43,10 @@ pub struct Event {
 pub struct Effects {
     /// What of it is kept.
     pub interest: Interest,
+    /// How many keys were changed, each as often as it was.
+    pub changes: u64,
+    /// How many values were discarded whose elements are still to be removed.
+    pub discarded: u64,
     /// Keys that were changed.
     pub touched: Vec<Touch>,
     /// Keys that came to hold a list or a sorted set: database and key; `None`: any key of the database may.
@@ -54,6 +58,8 @@ pub struct Effects {
 /// A point in the effects to come back to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EffectsMark {
+    changes: u64,
+    discarded: u64,
     touched: usize,
     ready: usize,
     events: usize,
@@ -66,23 +72,32 @@ impl Effects {
     }
 
     pub(super) fn mark(&self) -> EffectsMark {
-        let Self { touched, ready, events, .. } = self;
-        EffectsMark { touched: touched.len(), ready: ready.len(), events: events.len() }
+        let Self { changes, discarded, touched, ready, events, .. } = self;
+        EffectsMark {
+            changes: *changes,
+            discarded: *discarded,
+            touched: touched.len(),
+            ready: ready.len(),
+            events: events.len(),
+        }
     }
 
     pub(super) fn truncate_to(&mut self, mark: EffectsMark) {
+        (self.changes, self.discarded) = (mark.changes, mark.discarded);
         self.touched.truncate(mark.touched);
         self.ready.truncate(mark.ready);
         self.events.truncate(mark.events);
     }
 
     pub(super) fn touch(&mut self, db: u8, key: &[u8], expired: bool) {
+        self.changes += u64::from(!expired);
         if self.interest.watching {
             self.touched.push(Touch { db, key: Some(Bytes::copy_from_slice(key)), expired });
         }
     }
 
     pub(super) fn touch_all(&mut self, db: u8) {
+        self.changes += 1;
         if self.interest.watching {
             self.touched.push(Touch { db, key: None, expired: false });
         }

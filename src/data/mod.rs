@@ -46,8 +46,8 @@ pub use sample::Sampler;
 pub use sorted_set::{SortedSet, SortedSetEditor};
 pub use state::{Checkpoint, LookupsMark, RunState, Tally};
 pub use sweep::{
-    ExpireStep, SWEEP_STEP_DEFAULT, SweepProgress, expire_step, has_expired, has_garbage,
-    sweep_step,
+    ExpireStep, GarbageStep, SWEEP_STEP_DEFAULT, SweepProgress, expire_step, has_expired,
+    has_garbage, sweep_step,
 };
 pub use ttl::average_ttl;
 pub use usage::{Usage, usage};

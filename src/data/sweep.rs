@@ -135,9 +135,17 @@ pub fn has_expired(
     Ok(false)
 }
 
+/// What a step of the other sweep did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GarbageStep {
+    /// Flushed databases and discarded values of which it removed the last entry.
+    pub freed: u64,
+    /// Whether there is more to do.
+    pub more: bool,
+}
+
 /// Removes up to `limit` of the entries that flushed namespaces and discarded versions left behind.
-/// Returns whether there is more to do. Moves `progress` on, which the caller keeps only once the
-/// transaction has been committed.
+/// Moves `progress` on, which the caller keeps only once the transaction has been committed.
 ///
 /// # Errors
 /// The storage's; the transaction must then be undone.
@@ -146,7 +154,8 @@ pub fn sweep_step(
     databases: &Databases,
     limit: usize,
     progress: &mut SweepProgress,
-) -> Result<bool> {
+) -> Result<GarbageStep> {
+    let step = |freed, more| GarbageStep { freed: u64::from(freed), more };
     let system = databases.system();
     if let Some(entry) = first_key(tx, system, &encoding::flushed_range())? {
         let namespace = encoding::split_flushed_key(&entry)?;
@@ -167,22 +176,23 @@ pub fn sweep_step(
             let rest = KeyRange { start: start.max(range.start.clone()), end: range.end.clone() };
             if let Some(last) = delete_some(tx, keyspace, &rest, limit)? {
                 (progress.part, progress.start) = (part, last);
-                return Ok(true);
+                return Ok(step(false, true));
             }
         }
         tx.delete(system, entry)?;
-        return has_garbage(tx, databases);
+        return Ok(step(true, has_garbage(tx, databases)?));
     }
     if let Some(entry) = first_key(tx, system, &encoding::garbage_range())? {
         let (namespace, version) = encoding::split_garbage_key(&entry)?;
         let range = encoding::elements_range(namespace, version);
         delete_some(tx, databases.elements(), &range, limit)?;
-        if is_empty(tx, databases.elements(), &range)? {
+        let is_freed = is_empty(tx, databases.elements(), &range)?;
+        if is_freed {
             tx.delete(system, entry)?;
         }
-        return has_garbage(tx, databases);
+        return Ok(step(is_freed, has_garbage(tx, databases)?));
     }
-    Ok(false)
+    Ok(step(false, false))
 }
 
 /// Whether [`sweep_step`] would find anything, for a look that needs no transaction.

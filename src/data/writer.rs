@@ -208,6 +208,7 @@ impl<'a> DbWriter<'a> {
         }
         let namespace = self.namespace()?;
         self.state.effects.touch_all(self.db);
+        self.state.effects.discarded += 1;
         let system = self.state.databases.system();
         self.tx.put(system, encoding::flushed_key(namespace), Bytes::new())?;
         let namespace = self.state.allocate_namespace(self.tx)?;
@@ -266,6 +267,7 @@ impl<'a> DbWriter<'a> {
 
     pub(super) fn discard_elements(&mut self, namespace: u64, version: u64) -> Result<()> {
         let entry = encoding::garbage_key(namespace, version);
+        self.state.effects.discarded += 1;
         Ok(self.tx.put(self.state.databases.system(), entry, Bytes::new())?)
     }
 }

@@ -250,7 +250,7 @@ impl Shell {
 
     pub fn sweep_step(&self, limit: usize) -> bool {
         self.sweeping(move |tx, databases, progress| {
-            data::sweep_step(tx, databases, limit, progress)
+            data::sweep_step(tx, databases, limit, progress).map(|step| step.more)
         })
     }
 

@@ -152,6 +152,8 @@ fn persistence(state: &ServerState, fields: &mut Fields) {
     if let Some(bytes) = saves.current_bytes {
         fields.add("current_save_bytes", bytes);
     }
+    let changes = state.stats.changes.load(Relaxed);
+    fields.add("rdb_changes_since_last_save", changes.saturating_sub(saves.changes));
     fields.add("rdb_bgsave_in_progress", u8::from(saves.current_secs.is_some()));
     fields.add("rdb_last_save_time", saves.last_time);
     fields.add("rdb_last_bgsave_status", if saves.last_ok { "ok" } else { "err" });

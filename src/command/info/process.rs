@@ -1,6 +1,7 @@
 //! The process as the system sees it.
 
 use std::fs;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
@@ -14,7 +15,7 @@ use super::Fields;
 const TICKS_PER_SECOND: u64 = 100;
 
 /// What the process occupies stands for what it uses: the allocator keeps no count.
-pub(super) fn memory(_: &ServerState, fields: &mut Fields) {
+pub(super) fn memory(state: &ServerState, fields: &mut Fields) {
     if let Some((resident, peak)) = resident_bytes() {
         fields.add_bytes("used_memory", resident);
         fields.add_bytes("used_memory_rss", resident);
@@ -28,6 +29,8 @@ pub(super) fn memory(_: &ServerState, fields: &mut Fields) {
     }
     fields.add_bytes("maxmemory", 0);
     fields.add("maxmemory_policy", "noeviction");
+    fields.add("lazyfree_pending_objects", state.stats.discarded.load(Relaxed));
+    fields.add("lazyfreed_objects", state.stats.freed.load(Relaxed));
 }
 
 /// Bytes that the process occupies in memory, and the most that it ever did.

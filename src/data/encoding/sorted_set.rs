@@ -2,8 +2,8 @@
 //!
 //! Each member has two entries: by its hash and name, with its score; and by its *place*, which is its score
 //! in a form of the same order, and its name. A large set's places are divided into segments. One entry, the
-//! directory, says where they begin, and each segment has an entry with the number of its members, so that
-//! ranks are found without walking over everything before.
+//! directory, says where they begin, and others, how many members each has, so that ranks are found without
+//! walking over everything before.
 
 use bytes::Bytes;
 use pontoon_storage::{Error, KeyRange, Result};
@@ -18,7 +18,11 @@ pub const MEMBER_PREFIX: &[u8] = &[0];
 
 const PLACE_MARK: u8 = 1;
 const DIRECTORY_MARK: u8 = 2;
-const COUNT_MARK: u8 = 3;
+const COUNTS_MARK: u8 = 3;
+
+/// Segments whose counts are in one entry: a change of a member rewrites two, and changes of many members in
+/// one batch write each but once.
+pub const COUNTS_PER_BLOCK: usize = 32;
 
 /// Where the directory of a large set is.
 pub const DIRECTORY_SUBKEY: &[u8] = &[DIRECTORY_MARK];
@@ -89,28 +93,44 @@ pub fn places(start: &[u8], end: Option<&[u8]>) -> KeyRange {
     marked(PLACE_MARK, start, end)
 }
 
-/// Where the number of members is of the segment that begins at `start`.
-pub fn count_subkey(start: &[u8]) -> Vec<u8> {
-    [&[COUNT_MARK][..], start].concat()
+/// Where the numbers of members of some segments are: this block of [`COUNTS_PER_BLOCK`].
+pub fn counts_subkey(block: usize) -> Vec<u8> {
+    // There are fewer segments than the directory, whose numbers have four bytes, has room for.
+    let block = u32::try_from(block).unwrap_or(u32::MAX);
+    [&[COUNTS_MARK][..], &block.to_be_bytes()].concat()
 }
 
-/// The counts of segments that begin at `start` or behind it, and before `end`, if that is given.
-pub fn counts(start: &[u8], end: Option<&[u8]>) -> KeyRange {
-    marked(COUNT_MARK, start, end)
+/// The subkeys of the blocks that have the counts of the segments from `first` up to, and without, `end`.
+pub fn counts(first: usize, end: usize) -> KeyRange {
+    let end = counts_subkey(end.div_ceil(COUNTS_PER_BLOCK));
+    KeyRange::new(counts_subkey(first / COUNTS_PER_BLOCK), Some(end.into()))
 }
 
-/// A number of members as it is stored.
-pub fn encode_count(count: u64) -> Bytes {
-    Bytes::copy_from_slice(&count.to_be_bytes())
-}
-
-/// The number of members from what is stored.
+/// The block that a subkey of counts is of.
 ///
 /// # Errors
-/// [`Error::Corrupted`] if it has another length.
-pub fn decode_count(stored: &[u8]) -> Result<u64> {
-    let [count] = numbers(stored, "the count of a segment has a wrong length")?;
-    Ok(count)
+/// [`Error::Corrupted`] if it is none.
+pub fn block_of(subkey: &[u8]) -> Result<usize> {
+    let number = subkey.get(1..).and_then(|number| number.try_into().ok());
+    let number = number.ok_or_else(|| Error::corrupted("the key of counts has a wrong length"))?;
+    Ok(u32::from_be_bytes(number) as usize)
+}
+
+/// The counts of one block as they are stored.
+pub fn encode_counts(counts: &[u64]) -> Bytes {
+    counts.iter().flat_map(|count| count.to_be_bytes()).collect()
+}
+
+/// The counts of one block from what is stored.
+///
+/// # Errors
+/// [`Error::Corrupted`] if it has no length of theirs.
+pub fn decode_counts(stored: &[u8]) -> Result<Vec<u64>> {
+    let (counts, rest) = stored.as_chunks::<8>();
+    if !rest.is_empty() || counts.is_empty() || counts.len() > COUNTS_PER_BLOCK {
+        return Err(Error::corrupted("the counts of segments have a wrong length"));
+    }
+    Ok(counts.iter().map(|count| u64::from_be_bytes(*count)).collect())
 }
 
 /// Where a segment may begin that has the place `right` in it and the place `left` before it: as few bytes
@@ -332,7 +352,7 @@ mod tests {
             }
             let bytes = Bytes::from(bytes);
             let _ = (Directory::decode(bytes.clone()), split_place_subkey(&bytes));
-            let _ = (decode_score(&bytes), decode_count(&bytes));
+            let _ = (decode_score(&bytes), decode_counts(&bytes), block_of(&bytes));
         }
     }
 }

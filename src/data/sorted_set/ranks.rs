@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use pontoon_storage::Error;
 
-use super::super::encoding::sorted_set::{self as bytes_of, Directory};
+use super::super::encoding::sorted_set::{self as bytes_of, COUNTS_PER_BLOCK, Directory};
 use super::super::error::Result;
 use super::super::reader::DbReader;
 use super::interval::{Interval, Rest, Span};
@@ -76,23 +76,32 @@ impl SortedSet {
         // How many are before the segments seen so far, or before those not seen yet.
         let mut before = if reverse { self.size() } else { 0 };
         let mut found = None;
-        self.collection.for_each(db, bytes_of::counts(&[], None), reverse, |subkey, count| {
-            let count = bytes_of::decode_count(&count)?;
+        let all = bytes_of::counts(0, directory.segments_len());
+        self.collection.for_each(db, all, reverse, |subkey, stored| {
+            let first = bytes_of::block_of(&subkey)? * COUNTS_PER_BLOCK;
+            let counts = bytes_of::decode_counts(&stored)?;
+            let mut segments: Vec<(usize, u64)> = (first..).zip(counts).collect();
             if reverse {
-                before = before.saturating_sub(count);
+                segments.reverse();
             }
-            if (before..before.saturating_add(count)).contains(&rank) {
-                found = Some((bytes_of::place_of(&subkey).to_vec(), rank - before, count));
-                return Ok(false);
-            }
-            if !reverse {
-                before = before.saturating_add(count);
+            for (segment, count) in segments {
+                if reverse {
+                    before = before.saturating_sub(count);
+                }
+                if (before..before.saturating_add(count)).contains(&rank) {
+                    found = Some((segment, rank - before, count));
+                    return Ok(false);
+                }
+                if !reverse {
+                    before = before.saturating_add(count);
+                }
             }
             Ok(true)
         })?;
-        let Some((start, rank, count)) = found else { return Ok(None) };
-        let end = directory.start(directory.find(&start) + 1);
-        self.place_in(db, &Span { start: start.into(), end }, rank, count)
+        let Some((segment, rank, count)) = found else { return Ok(None) };
+        let Some(start) = directory.start(segment) else { return Ok(None) };
+        let end = directory.start(segment + 1);
+        self.place_in(db, &Span { start, end }, rank, count)
     }
 
     /// The place with `rank` others before it in the span, which has `count` of them.
@@ -153,7 +162,7 @@ impl SortedSet {
             return self.walk_span(db, span);
         };
         let upto = directory.start(end_whole);
-        let mut sum = self.sum(db, &from, upto.as_deref())?;
+        let mut sum = self.sum(db, first_whole, end_whole)?;
         if first < first_whole {
             sum += self.walk_span(db, &Span { start: span.start.clone(), end: Some(from) })?;
         }
@@ -163,15 +172,24 @@ impl SortedSet {
         Ok(sum)
     }
 
-    /// The sum of the counts of the segments that begin at `from` or behind it, and before `upto`.
-    fn sum(&self, db: &mut DbReader<'_>, from: &[u8], upto: Option<&[u8]>) -> Result<u64> {
+    /// The sum of the counts of the segments from `first` up to, and without, `end`.
+    fn sum(&self, db: &mut DbReader<'_>, first: usize, end: usize) -> Result<u64> {
         let mut sum = 0u64;
-        let counts = bytes_of::counts(from, upto);
-        if !counts.is_empty() {
-            self.collection.for_each(db, counts, false, |_, count| {
-                sum = sum.saturating_add(bytes_of::decode_count(&count)?);
-                Ok(true)
-            })?;
+        if first < end {
+            self.collection.for_each(
+                db,
+                bytes_of::counts(first, end),
+                false,
+                |subkey, stored| {
+                    let in_block = bytes_of::block_of(&subkey)? * COUNTS_PER_BLOCK;
+                    for (segment, count) in (in_block..).zip(bytes_of::decode_counts(&stored)?) {
+                        if (first..end).contains(&segment) {
+                            sum = sum.saturating_add(count);
+                        }
+                    }
+                    Ok(true)
+                },
+            )?;
         }
         Ok(sum)
     }

@@ -1,14 +1,16 @@
 //! The segments of a large set as they are being changed: the directory and the counts.
 //!
-//! A change of one member costs a look into the directory and a count read and written, never a walk; only
+//! A change of one member costs a look into the directory and a block of counts read and written, never a walk; only
 //! where a segment has grown too long is it walked over to find its middle. What is changed here is
 //! written once, by [`write`](Segments::write), however many members a command adds or removes.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use bytes::Bytes;
+use pontoon_storage::Error;
 
-use super::super::encoding::sorted_set::{self as bytes_of, Directory};
+use super::super::encoding::sorted_set::{self as bytes_of, COUNTS_PER_BLOCK, Directory};
 use super::super::error::Result;
 use super::super::reader::DbReader;
 use super::super::writer::DbWriter;
@@ -27,14 +29,15 @@ const DIVIDED: u64 = 1;
 pub(super) struct Segments {
     directory: Option<Directory>,
     is_changed: bool,
-    /// By where the segments begin.
-    counts: BTreeMap<Bytes, Count>,
+    /// The counts that were read or are to be written, by block.
+    counts: BTreeMap<usize, Block>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Count {
-    now: Option<u64>,
-    stored: Option<u64>,
+/// The counts of some segments; of none, if there is no such entry.
+#[derive(Debug, Default)]
+struct Block {
+    now: Vec<u64>,
+    stored: Vec<u64>,
 }
 
 /// At how many members a segment is divided, in a set of `size`: about twice the square root of the size, a
@@ -70,9 +73,10 @@ impl Segments {
             }
             return Ok(());
         }
-        let (segment, start) = self.find(db, set, place)?;
-        let count = self.count(db, set, &start)?.saturating_add(1);
-        self.set_count(&start, Some(count));
+        let segment = self.find(db, set, place)?;
+        let count = self.count(db, set, segment)?;
+        *count = count.saturating_add(1);
+        let count = *count;
         if is_due(count, set.size()) {
             self.divide(db, set, segment, count)?;
         }
@@ -90,10 +94,10 @@ impl Segments {
         if !set.is_divided() {
             return Ok(());
         }
-        let (segment, start) = self.find(db, set, place)?;
-        let count = self.count(db, set, &start)?.saturating_sub(1);
-        self.set_count(&start, Some(count));
-        if count < len_max(set.size()) / 8 {
+        let segment = self.find(db, set, place)?;
+        let count = self.count(db, set, segment)?;
+        *count = count.saturating_sub(1);
+        if *count < len_max(set.size()) / 8 {
             self.merge(db, set, segment.max(1))?;
         }
         Ok(())
@@ -107,7 +111,7 @@ impl Segments {
         from: &[u8],
         to: &[u8],
     ) -> Result<()> {
-        if !set.is_divided() || self.find(db, set, from)?.0 == self.find(db, set, to)?.0 {
+        if !set.is_divided() || self.find(db, set, from)? == self.find(db, set, to)? {
             return Ok(());
         }
         self.removed(db, set, from)?;
@@ -124,22 +128,18 @@ impl Segments {
                 set,
                 Some(Directory::new(others.iter().map(|(start, _)| &**start))),
             );
-            for (start, count) in starts {
-                self.set_count(start, Some(*count));
-            }
+            self.put_counts(0, starts.iter().map(|(_, count)| *count).collect());
         }
     }
 
     /// Writes what has changed.
     pub(super) fn write(self, db: &mut DbWriter<'_>, set: &mut SortedSet) -> Result<()> {
-        for (start, Count { now, stored }) in self.counts {
-            if now == stored {
-                continue;
-            }
-            let subkey = bytes_of::count_subkey(&start);
-            match now {
-                Some(count) => set.collection.put(db, &subkey, bytes_of::encode_count(count))?,
-                None => set.collection.delete(db, &subkey)?,
+        for (block, Block { now, stored }) in self.counts {
+            let subkey = bytes_of::counts_subkey(block);
+            if now.is_empty() && !stored.is_empty() {
+                set.collection.delete(db, &subkey)?;
+            } else if now != stored {
+                set.collection.put(db, &subkey, bytes_of::encode_counts(&now))?;
             }
         }
         match self.directory {
@@ -166,27 +166,35 @@ impl Segments {
             set.collection.add_traits(TRAIT_UNEVEN);
             return Ok(());
         };
+        let mut counts = self.counts_from(db, set, segment, directory.segments_len())?;
+        // Its own count, if there was but one segment, which needs none.
+        counts.splice(..counts.len().min(1), [before, count.saturating_sub(before)]);
+        self.put_counts(segment, counts);
         self.replace_directory(set, Some(directory.with(segment, &divide_at)));
-        self.set_count(&start, Some(before));
-        self.set_count(&divide_at, Some(count.saturating_sub(before)));
         Ok(())
     }
 
     /// Merges a segment with the one before it, if one is empty or they are short together.
     fn merge(&mut self, db: &mut DbWriter<'_>, set: &mut SortedSet, segment: usize) -> Result<()> {
         let Some(directory) = &self.directory else { return Ok(()) };
-        let starts = directory.start(segment - 1).zip(directory.start(segment));
-        let Some((left, right)) = starts else { return Ok(()) };
-        let counts = (self.count(db, set, &left)?, self.count(db, set, &right)?);
-        let sum = counts.0.saturating_add(counts.1);
-        if counts.0 > 0 && counts.1 > 0 && sum > len_max(set.size()) / 2 {
+        let segments_len = directory.segments_len();
+        if segment >= segments_len {
             return Ok(());
         }
-        let merged = self.directory.as_ref().map(|directory| directory.without(segment));
-        let merged = merged.filter(|directory| !directory.is_single());
-        self.set_count(&left, merged.is_some().then_some(sum));
-        self.set_count(&right, None);
-        self.replace_directory(set, merged);
+        let merged = directory.without(segment);
+        let (left, right) = (*self.count(db, set, segment - 1)?, *self.count(db, set, segment)?);
+        let sum = left.saturating_add(right);
+        if left > 0 && right > 0 && sum > len_max(set.size()) / 2 {
+            return Ok(());
+        }
+        let mut counts = self.counts_from(db, set, segment - 1, segments_len)?;
+        if merged.is_single() {
+            counts.clear();
+        } else {
+            counts.splice(..counts.len().min(2), [sum]);
+        }
+        self.put_counts(segment - 1, counts);
+        self.replace_directory(set, Some(merged).filter(|directory| !directory.is_single()));
         Ok(())
     }
 
@@ -196,37 +204,73 @@ impl Segments {
         self.is_changed = true;
     }
 
-    /// The segment of a place, and where it begins.
-    fn find(
-        &mut self,
-        db: &mut DbWriter<'_>,
-        set: &SortedSet,
-        place: &[u8],
-    ) -> Result<(usize, Bytes)> {
+    /// The segment of a place.
+    fn find(&mut self, db: &mut DbWriter<'_>, set: &SortedSet, place: &[u8]) -> Result<usize> {
         if self.directory.is_none() {
             self.directory = set.directory(&mut db.reader())?;
         }
-        let Some(directory) = &self.directory else { return Ok((0, Bytes::new())) };
-        let segment = directory.find(place);
-        Ok((segment, directory.start(segment).unwrap_or_default()))
+        Ok(self.directory.as_ref().map_or(0, |directory| directory.find(place)))
     }
 
-    fn count(&mut self, db: &mut DbWriter<'_>, set: &SortedSet, start: &Bytes) -> Result<u64> {
-        if let Some(count) = self.counts.get(start) {
-            return Ok(count.now.unwrap_or(0));
+    /// The count of a segment, to be changed.
+    fn count(
+        &mut self,
+        db: &mut DbWriter<'_>,
+        set: &SortedSet,
+        segment: usize,
+    ) -> Result<&mut u64> {
+        let block = self.block(db, set, segment / COUNTS_PER_BLOCK)?;
+        let count = block.now.get_mut(segment % COUNTS_PER_BLOCK);
+        Ok(count.ok_or_else(|| Error::corrupted("a segment has no count"))?)
+    }
+
+    fn block(
+        &mut self,
+        db: &mut DbWriter<'_>,
+        set: &SortedSet,
+        block: usize,
+    ) -> Result<&mut Block> {
+        match self.counts.entry(block) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(place) => {
+                let subkey = bytes_of::counts_subkey(block);
+                let stored = set.collection.get(&mut db.reader(), &subkey)?;
+                let stored =
+                    stored.map_or(Ok(Vec::new()), |stored| bytes_of::decode_counts(&stored))?;
+                Ok(place.insert(Block { now: stored.clone(), stored }))
+            }
         }
-        let stored = set.collection.get(&mut db.reader(), &bytes_of::count_subkey(start))?;
-        let stored = stored.map(|stored| bytes_of::decode_count(&stored)).transpose()?;
-        self.counts.insert(start.clone(), Count { now: stored, stored });
-        Ok(stored.unwrap_or(0))
     }
 
-    /// Sets a count that has been read before or is of a segment that is not stored.
-    fn set_count(&mut self, start: &Bytes, now: Option<u64>) {
-        self.counts
-            .entry(start.clone())
-            .and_modify(|count| count.now = now)
-            .or_insert(Count { now, stored: None });
+    /// The counts of the segments from `first` on, of `segments_len`.
+    fn counts_from(
+        &mut self,
+        db: &mut DbWriter<'_>,
+        set: &SortedSet,
+        first: usize,
+        segments_len: usize,
+    ) -> Result<Vec<u64>> {
+        let mut counts = Vec::new();
+        for block in first / COUNTS_PER_BLOCK..segments_len.div_ceil(COUNTS_PER_BLOCK) {
+            counts.extend_from_slice(&self.block(db, set, block)?.now);
+        }
+        counts.drain(..counts.len().min(first % COUNTS_PER_BLOCK));
+        Ok(counts)
+    }
+
+    /// Makes these the counts of the segments from `first` on; all that are known and begin there or behind
+    /// are replaced.
+    fn put_counts(&mut self, first: usize, counts: Vec<u64>) {
+        let (first_block, before) = (first / COUNTS_PER_BLOCK, first % COUNTS_PER_BLOCK);
+        let mut rest = counts;
+        if let Some(block) = self.counts.get(&first_block) {
+            let kept = block.now.get(..before).unwrap_or(&block.now);
+            rest.splice(..0, kept.iter().copied());
+        }
+        self.counts.range_mut(first_block..).for_each(|(_, block)| block.now.clear());
+        for (block, counts) in (first_block..).zip(rest.chunks(COUNTS_PER_BLOCK)) {
+            self.counts.entry(block).or_default().now = counts.to_vec();
+        }
     }
 }
 

@@ -150,10 +150,12 @@ fn check(db: &mut DbReader<'_>, model: &Model) {
 }
 
 fn check_segments(db: &mut DbReader<'_>, set: &SortedSet) {
-    let mut counts = BTreeMap::new();
+    let mut counts = Vec::new();
     set.collection
-        .for_each(db, bytes_of::counts(&[], None), false, |subkey, count| {
-            counts.insert(subkey.slice(1..), bytes_of::decode_count(&count)?);
+        .for_each(db, bytes_of::counts(0, usize::MAX), false, |subkey, stored| {
+            let first = bytes_of::block_of(&subkey)? * bytes_of::COUNTS_PER_BLOCK;
+            assert_eq!(first, counts.len(), "each block but the last is full");
+            counts.extend(bytes_of::decode_counts(&stored)?);
             Ok(true)
         })
         .unwrap();
@@ -175,7 +177,7 @@ fn check_segments(db: &mut DbReader<'_>, set: &SortedSet) {
     );
     for segment in 0..directory.segments_len() {
         let start = directory.start(segment).unwrap();
-        let span = Span { start: start.clone(), end: directory.start(segment + 1) };
+        let span = Span { start, end: directory.start(segment + 1) };
         let mut inside = 0;
         set.collection
             .for_each(db, span.range(), false, |_, _| {
@@ -183,7 +185,7 @@ fn check_segments(db: &mut DbReader<'_>, set: &SortedSet) {
                 Ok(true)
             })
             .unwrap();
-        assert_eq!(counts[&start], inside, "segment {segment}");
+        assert_eq!(counts[segment], inside, "segment {segment}");
     }
 }
 

@@ -98,14 +98,11 @@ pub(super) fn cut_at_damage(options: &Options) -> Options {
 }
 
 fn set_memory(options: &mut Options, engine: &EngineOptions) {
-    // The bound over all column families. Each alone has buffers of a sixteenth: finding a new key's place
-    // in a buffer is most of what a write costs, and misses the CPU's caches the more, the larger it is.
-    // Four are flushed as one, so that files are no smaller and what was overwritten in between is dropped,
-    // while eight more may fill.
+    // The bound over all column families; each alone may fill half, so that writing goes on while
+    // the other half is flushed.
     options.set_db_write_buffer_size(engine.write_buffer_bytes);
-    options.set_write_buffer_size((engine.write_buffer_bytes / 16).max(WRITE_BUFFER_BYTES_MIN));
-    options.set_min_write_buffer_number_to_merge(4);
-    options.set_max_write_buffer_number(12);
+    options.set_write_buffer_size((engine.write_buffer_bytes / 2).max(WRITE_BUFFER_BYTES_MIN));
+    options.set_max_write_buffer_number(3);
     // Lets a read skip a buffer that does not hold its key, for one byte in fifty.
     options.set_memtable_prefix_bloom_ratio(0.02);
     options.set_memtable_whole_key_filtering(true);

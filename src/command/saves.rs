@@ -192,14 +192,17 @@ mod tests {
             last_secs: Some(0),
             last_ok: false,
             made: 0,
+            changes: 0,
         };
         assert_eq!(figures, expected);
         let ended = saves.ask().unwrap();
         assert!(!ended.has_changed().unwrap());
+        saves.set_place(dir.path().into(), 9);
         saves.end(Ok(()), 300);
         assert_eq!(*ended.borrow(), Ok(()));
         let figures = saves.figures();
         assert_eq!((figures.last_time, figures.last_ok, figures.made), (300, true, 1));
+        assert_eq!(figures.changes, 9);
     }
 
     #[tokio::test]

@@ -5,16 +5,17 @@ mod output;
 mod wait;
 
 use std::cell::RefCell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::mem;
 use std::os::fd::AsRawFd;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::consume_budget;
 
@@ -401,29 +402,49 @@ impl Drop for Connection {
 
 /// Waits until the client has sent something, and takes it. 0: it will send no more. Dropping the future
 /// loses nothing.
-async fn receive(stream: &TcpStream, input: &mut BytesMut, decoder: &Decoder) -> io::Result<usize> {
-    loop {
-        stream.readable().await?;
-        match try_receive(stream, input, decoder) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            outcome => return outcome,
-        }
-    }
+async fn receive(
+    stream: &mut TcpStream,
+    input: &mut BytesMut,
+    decoder: &Decoder,
+) -> io::Result<usize> {
+    poll_fn(|context| poll_receive(stream, input, decoder, context)).await
 }
 
-fn try_receive(stream: &TcpStream, input: &mut BytesMut, decoder: &Decoder) -> io::Result<usize> {
+fn poll_receive(
+    stream: &mut TcpStream,
+    input: &mut BytesMut,
+    decoder: &Decoder,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
     let missing = decoder.missing_bytes(input.len());
     if missing >= READ_BYTES {
         // As much again as is there already: growing stays cheap, and the client has to send
         // before it makes us allocate.
         input.reserve(missing.min(input.len().max(READ_BYTES)));
-        return stream.try_read_buf(input);
+        return poll_receive_more(stream, input, context);
     }
     SCRATCH.with_borrow_mut(|scratch| {
-        let received = stream.try_read(scratch)?;
-        input.extend_from_slice(scratch.get(..received).unwrap_or_default());
-        Ok(received)
+        let mut received = ReadBuf::new(scratch);
+        // Not by asking whether there is something first: this knows by itself, from a read that filled
+        // less than it could, that nothing is left, which else costs a system call to hear.
+        ready!(Pin::new(stream).poll_read(context, &mut received))?;
+        input.extend_from_slice(received.filled());
+        Poll::Ready(Ok(received.filled().len()))
     })
+}
+
+fn poll_receive_more(
+    stream: &TcpStream,
+    input: &mut BytesMut,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_read_ready(context))?;
+        match stream.try_read_buf(input) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            outcome => return Poll::Ready(outcome),
+        }
+    }
 }
 
 fn killed() -> io::Error {

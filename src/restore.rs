@@ -10,9 +10,9 @@ use indicatif::{HumanBytes, HumanCount};
 use pontoon_storage::{Restored, restore};
 
 const AFTER_HELP: &str = "\
-Copies a checkpoint, which SAVE or BGSAVE has made, into a directory that is not there or is empty, all of
-it or nothing, and leaves the checkpoint as it is. Nothing is overwritten: to put a checkpoint in the place
-of data, move the data away first.
+Copies a checkpoint, which SAVE or BGSAVE has made, into a directory that is not there or is
+empty, all of it or nothing, and leaves the checkpoint as it is. Nothing is overwritten: to put a
+checkpoint in the place of data, move the data away first.
 
 The server of the checkpoint may run; no server may run on the checkpoint.
 

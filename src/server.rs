@@ -180,7 +180,7 @@ impl Server {
         };
         tokio::select! {
             outcome = stopping => outcome,
-            signal = signals.next() => {
+            signal = signals.interrupted() => {
                 tracing::warn!("a second signal: stopping at once");
                 Ok(Stopped::BySignal(signal.exit_code()))
             }

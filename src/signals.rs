@@ -42,6 +42,17 @@ impl StopSignals {
             else => std::future::pending().await,
         }
     }
+
+    /// The next SIGINT, which is somebody at a keyboard, who has lost patience. What else comes while the
+    /// server stops is ignored, as by Redis: programs that stop others send their signals more than once.
+    /// Dropping the future loses none.
+    pub(crate) async fn interrupted(&mut self) -> StopSignal {
+        match self.interrupt.recv().await {
+            Some(()) => StopSignal::Interrupt,
+            // None can come any more.
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl StopSignal {

@@ -107,7 +107,7 @@ fn a_sample_of_many_keys_is_near_the_average() {
 
 #[test]
 fn changes_since_the_last_checkpoint_are_counted() {
-    let engine = persistent_engines()[0];
+    let engine = persistent_engines().next().expect("redb");
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(&["--dir", dir.path().to_str().unwrap(), "--engine", engine]);
     let mut client = server.connect();

@@ -131,7 +131,7 @@ fn data_of_an_unknown_format_is_refused() {
     block_on(store.put(&system, "format", [0u8, 0, 0, 9])).unwrap();
     match block_on(Databases::open(&store)) {
         Err(Error::Unsupported(text)) => {
-            assert!(text.contains("format 9") && text.contains("format 2"), "{text}");
+            assert!(text.contains("format 9") && text.contains("format 3"), "{text}");
         }
         other => panic!("{other:?}"),
     }

@@ -68,7 +68,8 @@ const DIFFERENCES: &str = "
 - `SORT` with `ALPHA` compares bytes, whatever the server's locale is. It holds up to 1 GiB of elements and of what
   `BY` and `GET` find. With `BY` and a pattern without `*`, the elements of a set are in the order of their hashes.
 - A command that only reads leaves a key whose time has come to the sweep, which tells of it: `expired` comes then.
-- Not there yet, besides the types that the README names: `DUMP` and `RESTORE`.
+- Not there, besides the types that the README names: `DUMP`, `RESTORE` and `MIGRATE`; `BGREWRITEAOF`, as there is no log to
+  rewrite; `ACL` (there is one user, with `requirepass`); `MODULE`; `FAILOVER`, `SYNC` and `PSYNC`, so `redis-cli --rdb` does not work.
 - What a transaction publishes, and what it subscribes to or leaves, takes effect with its commit. Messages that reach the
   client itself come behind the reply to `EXEC`, where Redis puts them into it; likewise, notifications of
   what a client does itself come behind the reply.

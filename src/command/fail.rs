@@ -91,8 +91,12 @@ impl Fail {
         match self {
             Fail::Reply(text) => Cow::Borrowed(text),
             Fail::Storage(error) => {
-                let code = if is_write_failure(error) { "MISCONF" } else { "ERR" };
-                format!("{code} {error}").into()
+                if is_write_failure(error) {
+                    format!("MISCONF {error}. Free space or mend the disk, and restart the server")
+                        .into()
+                } else {
+                    format!("ERR {error}").into()
+                }
             }
             // Whoever runs commands takes these two for what they are; in a place where nothing waits
             // and nothing is run again, they are answered like this.

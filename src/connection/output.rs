@@ -5,13 +5,14 @@ use std::mem;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
+use futures::FutureExt as _;
 use tokio::io::Interest;
 use tokio::task::consume_budget;
 
 use crate::command::{OutputLimit, Verdict};
 use crate::resp::Encoder;
 
-use super::{Connection, UNREAD_REPLIES_INPUT_BYTES_MAX, killed, try_receive};
+use super::{Connection, UNREAD_REPLIES_INPUT_BYTES_MAX, killed, receive};
 
 /// Replies held back for one flush; more are sent at once.
 pub(super) const REPLY_BYTES_HELD_MAX: usize = 1 << 20;
@@ -159,13 +160,14 @@ impl Connection {
 
     /// Takes what the client has sent; whether it may send more.
     fn receive_beside(&mut self) -> io::Result<bool> {
-        match try_receive(&self.stream, &mut self.input, &self.decoder) {
-            Ok(received) => {
+        let Self { stream, input, decoder, .. } = self;
+        match receive(stream, input, decoder).now_or_never() {
+            Some(received) => {
+                let received = received?;
                 self.count_received(received);
                 Ok(received > 0)
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
-            Err(error) => Err(error),
+            None => Ok(true),
         }
     }
 }

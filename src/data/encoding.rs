@@ -15,7 +15,7 @@ pub mod sorted_set;
 pub use check::{EntryChecks, Verdict};
 
 /// The format this code writes, and the only one it reads.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// The longest key of a client, in bytes.
 pub const KEY_BYTES_MAX: usize = 64 << 10;

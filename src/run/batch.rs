@@ -8,15 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pontoon_storage::{Error, Transaction};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
-use tokio::task::yield_now;
 
 use super::{Job, Outcome, RUN_ARGUMENT_BYTES_MAX, RUN_COMMANDS_MAX};
 use crate::service::Service;
 
-/// Puts together what the connections of one runtime write.
+/// Puts together what the connections of one runtime write, if it has one thread.
 #[derive(Debug)]
 pub(crate) struct Writes {
     service: Arc<Service>,
+    /// Whether the runtime has one thread. With several, whichever took what waits could be held up by
+    /// something else while the others are idle; and they need no system call to wake each other.
+    has_one_thread: bool,
     waiting: Mutex<Waiting>,
 }
 
@@ -35,9 +37,11 @@ struct Entry {
 }
 
 impl Writes {
+    /// For the runtime that this is called in.
     pub(crate) fn new(service: Arc<Service>) -> Arc<Self> {
+        let has_one_thread = Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
         let waiting = Waiting { entries: Vec::new(), is_taken: false };
-        Arc::new(Self { service, waiting: Mutex::new(waiting) })
+        Arc::new(Self { service, has_one_thread, waiting: Mutex::new(waiting) })
     }
 
     pub(crate) fn service(&self) -> &Arc<Service> {
@@ -54,6 +58,9 @@ impl Writes {
         job: Job,
         weight_bytes: usize,
     ) -> Result<Outcome, Error> {
+        if !self.has_one_thread {
+            return job.run_alone(weight_bytes).await;
+        }
         let (reply, outcome) = oneshot::channel();
         let is_first = {
             let mut waiting = self.waiting();
@@ -67,13 +74,8 @@ impl Writes {
         outcome.await.unwrap_or_else(lost)
     }
 
-    /// Runs what waits by the time that this is first polled.
+    /// Runs what waits by the time that this is first polled: behind those tasks that were ready before it.
     async fn submit(self: Arc<Self>) {
-        // On this flavor a task runs right after the one that has spawned it, else behind those that are
-        // ready.
-        if Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
-            yield_now().await;
-        }
         let entries = self.take();
         let storage = self.service.storage().await;
         let mut replies = Vec::with_capacity(entries.len());

@@ -1,7 +1,7 @@
 //! From what flags, variables and a file say to one [`Config`].
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use crate::config::{BridgeChoice, Config, DurabilityChoice, RuntimeChoice};
 
@@ -98,6 +98,16 @@ impl Chosen<'_> {
             if config.runtime == RuntimeChoice::CurrentThread {
                 return conflict(threads, " is for --runtime multi-thread or per-core");
             }
+        }
+        if let Some(checkpoints) = self.get("checkpoint-dir")
+            && let (Ok(dir), Ok(inside)) =
+                (path::absolute(&config.dir), path::absolute(config.checkpoints()))
+            && inside.starts_with(dir)
+        {
+            return conflict(
+                checkpoints,
+                " is inside the directory of the data, which the server has for itself: name another",
+            );
         }
         if !config.engine.is_persistent() {
             for (name, why) in [

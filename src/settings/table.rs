@@ -294,9 +294,13 @@ pub static TABLE: &[Setting] = &[
                 (
                     "everysec",
                     "Once it is applied; an fsync follows within a second. A crash may cost that \
-                     second",
+                     second: of the machine, or, with redb, of the server",
                 ),
-                ("no", "Once it is applied; the system decides when it reaches the disk"),
+                (
+                    "no",
+                    "Once it is applied; the system decides when it reaches the disk, or, with redb, \
+                     which keeps it in the process until then, the server, about every 10 seconds",
+                ),
             ],
             get: |c| c.durability.name(),
             set: |c, word| {
@@ -449,8 +453,8 @@ pub static TABLE: &[Setting] = &[
         "shutdown-timeout",
         "SECS",
         integer(0, INT_MAX, |c| secs(c.shutdown_timeout), |c, n| c.shutdown_timeout = duration(n)),
-        "Seconds that SIGINT, SIGTERM and SHUTDOWN let running commands take; a second signal \
-         stops at once",
+        "Seconds that SIGINT, SIGTERM and SHUTDOWN let running commands take; SIGINT then stops at \
+         once",
     )
     .aliases(&["shutdown-timeout-secs"])
     .live(),

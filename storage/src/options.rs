@@ -272,7 +272,8 @@ impl Options {
         self
     }
 
-    /// How many operations each lane holds, waiting and running. Default 16,384.
+    /// How many operations each lane holds, waiting and running; a call of more than that goes alone. Default
+    /// 16,384.
     pub fn queue_len_max(mut self, operations: usize) -> Self {
         self.queue.operations = operations;
         self

@@ -178,7 +178,7 @@ impl Store {
         let key = key.into_bytes();
         let bytes = key.len() + OPERATION_BYTES;
         let work = |reply| ReadWork::Get { keyspace, key, reply };
-        self.submit(self.read_lane(), bytes, tracing::Span::none(), work).await
+        self.submit(self.read_lane(), (1, bytes), tracing::Span::none(), work).await
     }
 
     /// The values of `keys`, in their order, from one snapshot.
@@ -390,11 +390,12 @@ impl Store {
     /// one crossing. Each is an operation of its own, with its own limits: one that fails or panics is undone
     /// alone, and its error stands in its place. Other writes come before all of them or behind.
     ///
-    /// They hold the write lane until the last has run, and no answer leaves earlier: do not put together
-    /// more than others can wait for.
+    /// No answer leaves before the last has run: do not put together more than others can wait for. Where they
+    /// write much, or take long, they are committed in several batches.
     ///
     /// # Errors
-    /// As for [`put`](Store::put), and then none of them counts. What the closures return is inside.
+    /// As for [`put`](Store::put), and then none of them has run. What the closures return is inside, as is
+    /// [`Error::Commit`] for each of a batch that could not be committed, and for those behind it.
     ///
     /// ```
     /// # fn main() -> pontoon_storage::Result<()> {
@@ -426,12 +427,14 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let own_bytes = (size_of::<F>() + OPERATION_BYTES).saturating_mul(operations.len());
+        let operations_len = operations.len();
+        let own_bytes = (size_of::<F>() + OPERATION_BYTES).saturating_mul(operations_len);
         let bytes = self.call.weight_bytes.saturating_add(own_bytes);
         let (store, sync) = (self.id(), self.call.sync);
         let operations = operations.into_iter().map(|f| synced(sync, f)).collect();
         let work = |reply| WriteWork::Call(Box::new(OnTransactions::new(store, operations, reply)));
-        self.submit(&self.core().write, bytes, tracing::Span::current(), work).await
+        self.submit(&self.core().write, (operations_len, bytes), tracing::Span::current(), work)
+            .await
     }
 
     /// A consistent view, held across awaits until dropped.
@@ -504,7 +507,7 @@ impl Store {
     pub async fn drop_keyspace(&self, keyspace: &Keyspace) -> Result<bool> {
         let keyspace = own(keyspace, self.id())?;
         let work = |reply| WriteWork::DropKeyspace { keyspace, reply };
-        self.submit(&self.core().write, OPERATION_BYTES, tracing::Span::current(), work).await
+        self.submit(&self.core().write, (1, OPERATION_BYTES), tracing::Span::current(), work).await
     }
 
     /// Writes a consistent copy of the store to the new directory `to`, while reads and writes go on.
@@ -612,7 +615,7 @@ impl Store {
     {
         let bytes = self.weight_of::<F>();
         let work = |reply| ReadWork::Call(Box::new(OnView { f, reply }));
-        self.submit(self.read_lane(), bytes, tracing::Span::current(), work).await
+        self.submit(self.read_lane(), (1, bytes), tracing::Span::current(), work).await
     }
 
     fn core(&self) -> &Arc<Core> {
@@ -672,14 +675,14 @@ impl Store {
         let bytes = self.weight_of::<F>();
         let (store, f) = (self.id(), synced(self.call.sync, f));
         let work = |reply| WriteWork::Call(Box::new(OnTransaction::new(store, f, reply)));
-        self.submit(&self.core().write, bytes, span, work).await
+        self.submit(&self.core().write, (1, bytes), span, work).await
     }
 
-    /// One call, from admission to answer.
+    /// One call of so many operations and bytes, from admission to answer.
     async fn submit<W: Work, T, E: From<Error>>(
         &self,
         lane: &Arc<Lane<W>>,
-        bytes: usize,
+        (operations, bytes): (usize, usize),
         span: tracing::Span,
         work: impl FnOnce(Reply<T, E>) -> W,
     ) -> Result<T, E> {
@@ -687,7 +690,7 @@ impl Store {
         let on_full = self.call.on_full.unwrap_or(self.core().options.on_full);
         let run = |deadline: Option<Arc<Deadline>>| async move {
             let (reply, answer) = oneshot::channel();
-            let admission = Admission { bytes, on_full, deadline, span };
+            let admission = Admission { operations, bytes, on_full, deadline, span };
             lane.admit(admission, work(reply)).await?;
             answer.await.map_err(|_| W::lost())
         };

@@ -226,7 +226,7 @@ struct Base {
 }
 
 impl Base {
-    /// From the record cache, where nothing is in flight while an operation runs, or the snapshot.
+    /// From the record cache, where nothing is in flight while an operation runs, or from the engine.
     fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Bytes>> {
         match self.cached(keyspace, key) {
             Some(value) => Ok(value),
@@ -236,8 +236,8 @@ impl Base {
 
     /// Past the cache. What is newest is as good as a snapshot, and cheaper for one.
     fn get_many(&self, keyspace: KeyspaceId, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>> {
-        if let Some(snapshot) = self.snapshot.get() {
-            return get_many(snapshot.as_ref(), keyspace, keys);
+        if self.snapshot.get().is_some() || !self.engine.gets_without_snapshot() {
+            return get_many(self.snapshot()?, keyspace, keys);
         }
         let keys: Vec<_> = keys.iter().map(|key| (keyspace, *key)).collect();
         self.engine.get_many(&keys, &()).into_iter().collect()

@@ -175,7 +175,7 @@ fn check_segments(db: &mut DbReader<'_>, set: &SortedSet) {
         directory.segments_len(),
         set.size()
     );
-    for segment in 0..directory.segments_len() {
+    for (segment, count) in counts.into_iter().enumerate() {
         let start = directory.start(segment).unwrap();
         let span = Span { start, end: directory.start(segment + 1) };
         let mut inside = 0;
@@ -185,7 +185,7 @@ fn check_segments(db: &mut DbReader<'_>, set: &SortedSet) {
                 Ok(true)
             })
             .unwrap();
-        assert_eq!(counts[segment], inside, "segment {segment}");
+        assert_eq!(count, inside, "segment {segment}");
     }
 }
 

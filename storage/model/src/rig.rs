@@ -230,7 +230,8 @@ impl Rig {
         let (reply, answer) = oneshot::channel();
         let operation = Operation { id, reply: Some(reply), log: Arc::clone(&self.0.log) };
         let span = tracing::Span::none();
-        let admission = Admission { bytes: OPERATION_BYTES, on_full, deadline, span };
+        let admission =
+            Admission { operations: 1, bytes: OPERATION_BYTES, on_full, deadline, span };
         self.0.lane.admit(admission, operation).await?;
         self.with(|records| {
             records.accepted.push(id);

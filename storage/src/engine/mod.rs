@@ -104,6 +104,12 @@ pub trait Engine: Send + Sync + 'static {
         false
     }
 
+    /// Whether [`get_many`](Engine::get_many) of a single key costs less than a snapshot. The write lane, for
+    /// which nothing changes meanwhile, then takes none to read one.
+    fn gets_without_snapshot(&self) -> bool {
+        false
+    }
+
     /// Called once, with no snapshot left and everything synced, just before the engine is dropped.
     ///
     /// # Errors
@@ -153,6 +159,10 @@ impl<E: Engine + ?Sized> Engine for Arc<E> {
 
     fn unsynced_dies_with_process(&self) -> bool {
         (**self).unsynced_dies_with_process()
+    }
+
+    fn gets_without_snapshot(&self) -> bool {
+        (**self).gets_without_snapshot()
     }
 
     fn close(&self) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::vec;
 
@@ -33,6 +34,9 @@ pub(crate) trait WriteCall: Send {
     /// Runs its next operation and keeps the result. The writes of one that did not end well must be
     /// undone.
     fn run(&mut self, tx: &mut Transaction) -> Ran;
+
+    /// Takes note of the commit of those that have run, before others do.
+    fn settle(&mut self, _commit: &Result<()>) {}
 
     /// Sends what `run` kept, or the error of the commit.
     fn finish(self: Box<Self>, commit: Result<()>);
@@ -127,13 +131,15 @@ pub(crate) struct OnTransactions<F, T, E> {
     store: u64,
     operations: vec::IntoIter<F>,
     results: Vec<Result<T, E>>,
+    /// How many of the results are final.
+    settled: usize,
     reply: Reply<Vec<Result<T, E>>>,
 }
 
 impl<F, T, E> OnTransactions<F, T, E> {
     pub(crate) fn new(store: u64, operations: Vec<F>, reply: Reply<Vec<Result<T, E>>>) -> Self {
         let results = Vec::with_capacity(operations.len());
-        Self { store, operations: operations.into_iter(), results, reply }
+        Self { store, operations: operations.into_iter(), results, settled: 0, reply }
     }
 }
 
@@ -154,10 +160,28 @@ where
         ran
     }
 
-    fn finish(self: Box<Self>, commit: Result<()>) {
+    fn settle(&mut self, commit: &Result<()>) {
+        if let Err(error) = commit {
+            for result in self.results.iter_mut().skip(self.settled) {
+                let lost = mem::replace(result, Err(error.clone().into()));
+                quietly(|| drop(lost));
+            }
+        }
+        self.settled = self.results.len();
+    }
+
+    fn finish(mut self: Box<Self>, commit: Result<()>) {
+        self.settle(&commit);
         quietly(|| {
-            let Self { results, reply, .. } = *self;
-            let _ = reply.send(commit.map(|()| results));
+            let Self { operations, mut results, reply, .. } = *self;
+            let _ = reply.send(match commit {
+                Err(error) if results.is_empty() => Err(error),
+                Err(error) => {
+                    results.extend(operations.map(|_| Err(error.clone().into())));
+                    Ok(results)
+                }
+                Ok(()) => Ok(results),
+            });
         });
     }
 

@@ -56,15 +56,15 @@ struct State {
 struct Waiting {
     reply: Reply<Option<Bytes>>,
     bytes: usize,
-    counted: bool,
+    operations: usize,
 }
 
 impl Waiting {
     fn into_entry(self, (keyspace, key): (KeyspaceId, Bytes)) -> Entry<ReadWork> {
-        let Self { reply, bytes, counted } = self;
+        let Self { reply, bytes, operations } = self;
         let work = ReadWork::Call(Box::new(LoneGet { keyspace, key, reply }));
         // It has started: its deadline has no say any more.
-        Entry { work, bytes, counted, deadline: None, span: tracing::Span::none() }
+        Entry { work, bytes, operations, deadline: None, span: tracing::Span::none() }
     }
 }
 
@@ -77,11 +77,11 @@ impl Flight {
                 state.calls.push_back(entry);
             } else if entry.start(metrics)
                 && let Entry {
-                    work: ReadWork::Get { keyspace, key, reply }, bytes, counted, ..
+                    work: ReadWork::Get { keyspace, key, reply }, bytes, operations, ..
                 } = entry
             {
                 keys.push((keyspace, key));
-                state.waiting.push(Some(Waiting { reply, bytes, counted }));
+                state.waiting.push(Some(Waiting { reply, bytes, operations }));
             }
         }
         Self { keys, reading: AtomicU64::new(NONE_BEGUN), state: Mutex::new(state) }

@@ -46,8 +46,8 @@ pub(crate) trait Work: Send + 'static {
 pub(crate) struct Entry<W> {
     pub(crate) work: W,
     bytes: usize,
-    /// Whether it holds permits of the lane's bounds.
-    counted: bool,
+    /// Operations of the lane's bounds that it holds permits for, and for as many bytes as it has; 0: none.
+    operations: usize,
     deadline: Option<Arc<Deadline>>,
     pub(crate) span: tracing::Span,
 }
@@ -100,8 +100,8 @@ impl Held {
     /// Those that `entries` hold.
     pub(crate) fn by<W>(entries: &[Entry<W>]) -> Self {
         let mut held = Self::default();
-        for entry in entries.iter().filter(|entry| entry.counted) {
-            held += Self { operations: 1, bytes: entry.bytes };
+        for entry in entries.iter().filter(|entry| entry.operations > 0) {
+            held += Self { operations: entry.operations, bytes: entry.bytes };
         }
         held
     }
@@ -123,6 +123,7 @@ impl SubAssign for Held {
 
 /// What one call brings into a lane.
 pub(crate) struct Admission {
+    pub(crate) operations: usize,
     pub(crate) bytes: usize,
     pub(crate) on_full: OnFull,
     pub(crate) deadline: Option<Arc<Deadline>>,
@@ -135,6 +136,7 @@ pub(crate) struct Lane<W> {
     queue: Queue<Entry<W>>,
     linger: Linger,
     operations: Semaphore,
+    operations_max: usize,
     bytes: Semaphore,
     bytes_max: usize,
     bridge: Arc<RunningBridge>,
@@ -155,12 +157,14 @@ impl<W: Work> Lane<W> {
         drainer: Box<dyn Drainer<W>>,
         on_backlog: Option<Arc<dyn Fn() + Send + Sync>>,
     ) -> Arc<Self> {
+        let operations_max = limits.operations.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS);
         let bytes_max = limits.bytes.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
             kind,
             queue: Queue::new(drains_max, num_cpus::get(), take),
             linger: Linger::new(),
-            operations: Semaphore::new(limits.operations.min(Semaphore::MAX_PERMITS)),
+            operations: Semaphore::new(operations_max),
+            operations_max,
             bytes: Semaphore::new(bytes_max),
             bytes_max,
             bridge,
@@ -174,34 +178,39 @@ impl<W: Work> Lane<W> {
     /// Waits for room as `admission` says, then queues `work`.
     pub(crate) async fn admit(self: &Arc<Self>, admission: Admission, work: W) -> Result<()> {
         let Admission { on_full, deadline, span, .. } = admission;
+        // What is larger than a bound goes alone.
+        let operations = admission.operations.clamp(1, self.operations_max);
         let bytes = admission.bytes.min(self.bytes_max);
-        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let (operation, weight) =
-            match (self.operations.try_acquire(), self.bytes.try_acquire_many(permits)) {
-                (Ok(operation), Ok(weight)) => (operation, weight),
-                _ if self.closed.load(Ordering::Acquire) => return Err(Error::Closed),
-                _ if on_full == OnFull::Fail => {
-                    self.metrics.refused.add(1);
-                    return Err(Error::Overloaded { what: self.kind.queue_name() });
-                }
-                held => {
-                    drop(held);
-                    self.metrics.waited.add(1);
-                    let operation = self.operations.acquire().await.map_err(|_| Error::Closed)?;
-                    let weight =
-                        self.bytes.acquire_many(permits).await.map_err(|_| Error::Closed)?;
-                    (operation, weight)
-                }
-            };
+        let permits = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        let (operation, weight) = match (
+            self.operations.try_acquire_many(permits(operations)),
+            self.bytes.try_acquire_many(permits(bytes)),
+        ) {
+            (Ok(operation), Ok(weight)) => (operation, weight),
+            _ if self.closed.load(Ordering::Acquire) => return Err(Error::Closed),
+            _ if on_full == OnFull::Fail => {
+                self.metrics.refused.add(1);
+                return Err(Error::Overloaded { what: self.kind.queue_name() });
+            }
+            held => {
+                drop(held);
+                self.metrics.waited.add(1);
+                let (operations, bytes) = (permits(operations), permits(bytes));
+                let operation =
+                    self.operations.acquire_many(operations).await.map_err(|_| Error::Closed)?;
+                let weight = self.bytes.acquire_many(bytes).await.map_err(|_| Error::Closed)?;
+                (operation, weight)
+            }
+        };
         operation.forget();
         weight.forget();
-        self.push(Entry { work, bytes, counted: true, deadline, span })
+        self.push(Entry { work, bytes, operations, deadline, span })
     }
 
     /// Queues `work` whatever the bounds say: for the store's own few, such as releasing a snapshot.
     pub(crate) fn admit_uncounted(self: &Arc<Self>, work: W) -> Result<()> {
         let span = tracing::Span::none();
-        self.push(Entry { work, bytes: 0, counted: false, deadline: None, span })
+        self.push(Entry { work, bytes: 0, operations: 0, deadline: None, span })
     }
 
     /// Frees operations that wait for nothing but a stuck drain which took them, and starts another

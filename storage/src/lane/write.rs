@@ -1,6 +1,7 @@
 //! What a drain of the write lane does: group commit. Operations run in order over one overlay, one
 //! batch is applied, with one fsync where durability asks for it, and then every answer leaves.
 
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -94,19 +95,16 @@ impl Drainer<WriteWork> for WriteDrainer {
                 return false;
             }
         };
-        let begun = Instant::now();
-        let mut tx = Transaction::new(Arc::clone(&engine), &self.shared);
-        let mut ran: Vec<(Box<dyn WriteCall>, Vec<AfterCommit>)> = Vec::with_capacity(batch.len());
-        let (mut sync, mut operations) = (false, 0);
+        let mut pending = Pending::new(&engine, &self.shared);
         let mut entries = batch.drain(..).peekable();
         while let Some(entry) = entries.next_if(|entry| {
-            ran.is_empty() || matches!(entry.work, WriteWork::Call(_)) && !is_full(&tx, begun)
+            pending.is_empty() || matches!(entry.work, WriteWork::Call(_)) && !pending.is_full()
         }) {
             if !entry.start(metrics) {
                 quietly(|| drop(entry));
                 continue;
             }
-            let mut call = match entry.work {
+            let call = match entry.work {
                 WriteWork::Call(call) => call,
                 WriteWork::DropKeyspace { keyspace, reply } => {
                     metrics.operations.add(1);
@@ -115,39 +113,91 @@ impl Drainer<WriteWork> for WriteDrainer {
                 }
             };
             let _span = entry.span.entered();
-            let mut hooks = Vec::new();
-            for _ in 0..call.operations() {
-                tx.begin();
-                match call.run(&mut tx) {
-                    Ran::Ok => sync |= tx.wants_sync() || self.always() && tx.has_written(),
-                    failed => {
-                        tx.abort();
-                        metrics.panicked.add(u64::from(failed == Ran::Panicked));
-                    }
-                }
-                hooks.append(&mut tx.take_after_commit());
-                operations += 1;
-            }
-            ran.push((call, hooks));
+            self.run(&engine, call, &mut pending, metrics);
         }
         let left: Vec<_> = entries.collect();
         batch.extend(left);
-        metrics.operations.add(operations);
-        let outcome = self.commit(engine.as_ref(), &tx, sync);
-        // Releasing the snapshot is an engine call: here, and not after an answer was sent, so that
-        // a store whose last answer has left holds nothing. Its panic must not cost the others theirs.
-        quietly(|| drop(tx));
-        for (call, hooks) in ran {
-            for hook in hooks {
-                quietly(|| hook(outcome.clone()));
-            }
-            call.finish(outcome.clone());
-        }
+        // It has told everybody.
+        let _ = self.finish(engine.as_ref(), pending, metrics);
         false
     }
 }
 
+/// Operations that have run and are to be committed together.
+struct Pending {
+    begun: Instant,
+    tx: Transaction,
+    sync: bool,
+    operations: u64,
+    calls: Vec<(Box<dyn WriteCall>, Vec<AfterCommit>)>,
+}
+
+impl Pending {
+    fn new(engine: &Arc<dyn Engine>, shared: &Arc<Shared>) -> Self {
+        let tx = Transaction::new(Arc::clone(engine), shared);
+        Self { begun: Instant::now(), tx, sync: false, operations: 0, calls: Vec::new() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    fn is_full(&self) -> bool {
+        self.tx.bytes_total() >= BATCH_BYTES_MAX || self.begun.elapsed() >= BUSY_MAX
+    }
+}
+
 impl WriteDrainer {
+    /// Runs the operations of a call, as part of what is pending. If they are too many for that, it is
+    /// committed in between.
+    fn run(
+        &self,
+        engine: &Arc<dyn Engine>,
+        mut call: Box<dyn WriteCall>,
+        pending: &mut Pending,
+        metrics: &LaneMetrics,
+    ) {
+        let mut hooks = Vec::new();
+        for number in 0..call.operations() {
+            if number > 0 && pending.is_full() {
+                let full = mem::replace(pending, Pending::new(engine, &self.shared));
+                let outcome = self.finish(engine.as_ref(), full, metrics);
+                tell(mem::take(&mut hooks), &outcome);
+                call.settle(&outcome);
+                if outcome.is_err() {
+                    return call.finish(outcome);
+                }
+            }
+            let tx = &mut pending.tx;
+            tx.begin();
+            match call.run(tx) {
+                Ran::Ok => pending.sync |= tx.wants_sync() || self.always() && tx.has_written(),
+                failed => {
+                    tx.abort();
+                    metrics.panicked.add(u64::from(failed == Ran::Panicked));
+                }
+            }
+            hooks.append(&mut tx.take_after_commit());
+            pending.operations += 1;
+        }
+        pending.calls.push((call, hooks));
+    }
+
+    /// Commits what is pending, and answers.
+    fn finish(&self, engine: &dyn Engine, pending: Pending, metrics: &LaneMetrics) -> Result<()> {
+        let Pending { tx, sync, operations, calls, .. } = pending;
+        metrics.operations.add(operations);
+        let outcome = self.commit(engine, &tx, sync);
+        // Releasing the snapshot is an engine call: here, and not after an answer was sent, so that
+        // a store whose last answer has left holds nothing. Its panic must not cost the others theirs.
+        quietly(|| drop(tx));
+        for (call, hooks) in calls {
+            tell(hooks, &outcome);
+            call.finish(outcome.clone());
+        }
+        outcome
+    }
+
     fn always(&self) -> bool {
         self.shared.always.load(Ordering::Acquire)
     }
@@ -200,6 +250,8 @@ impl WriteDrainer {
     }
 }
 
-fn is_full(tx: &Transaction, begun: Instant) -> bool {
-    tx.bytes_total() >= BATCH_BYTES_MAX || begun.elapsed() >= BUSY_MAX
+fn tell(hooks: Vec<AfterCommit>, outcome: &Result<()>) {
+    for hook in hooks {
+        quietly(|| hook(outcome.clone()));
+    }
 }

@@ -10,7 +10,7 @@ use ::redb::{Builder, Database, ReadableDatabase, TableHandle};
 use super::failure::{failed, open_failed};
 use super::overlay::Overlay;
 use super::record::verified;
-use super::repair::ROLLED_BACK_PROGRESS;
+use super::repair::goes_back;
 use super::{Definition, FILE};
 use crate::disk::at;
 use crate::engine::check::Findings;
@@ -51,8 +51,7 @@ fn look(dir: &Path, path: &Path, findings: &mut Findings) -> Result<()> {
         .set_cache_size(CACHE_BYTES)
         .set_repair_callback(move |session| {
             set_unclean.set(true);
-            set_rolled_back
-                .set(set_rolled_back.get() || session.progress() <= ROLLED_BACK_PROGRESS);
+            set_rolled_back.set(set_rolled_back.get() || goes_back(session.progress()));
         })
         .create_with_backend(overlay)
         .map_err(|error| open_failed(error, dir))?;

@@ -2,7 +2,8 @@
 //!
 //! A commit with `sync` writes the changed pages, switches the root and calls fsync once (twice with
 //! quick repair). A commit without leaves its root in this process's memory: it is visible, but the
-//! file does not name it until a later commit syncs, so it dies with the process.
+//! file does not name it until a later commit syncs, so it dies with the process. So changes that are applied
+//! without sync may as well wait in memory until several make a commit: see `pending`.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -13,13 +14,13 @@ use ::redb::{
     Builder, Database, Durability, ReadableDatabase, ReadableTableMetadata, TableDefinition,
     TableHandle, WriteTransaction,
 };
+use bytes::Bytes;
 
 use super::shared::bounds;
 use super::{Changes, Engine, EngineOptions, EngineStats, KeyspaceChanges, Progress, Snapshot};
 use crate::disk::{sync_dir, sync_file};
 use crate::error::{Error, Result};
 use crate::keyspace::{KeyspaceId, KeyspaceNames};
-use bytes::Bytes;
 
 mod check;
 mod checkpoint;
@@ -129,14 +130,12 @@ impl Redb {
 
     /// Makes `changes` visible, and with a durability that says so has them on disk, with all before them.
     fn commit(&self, changes: &Changes, durability: Durability) -> Result<()> {
-        self.newest.outdate();
+        let _committing = self.newest.commit();
         let transaction = self.begin(durability)?;
         for keyspace in &changes.keyspaces {
             apply_to(&transaction, &self.names.name(keyspace.keyspace)?, keyspace)?;
         }
-        transaction.commit().map_err(failed)?;
-        self.newest.outdate();
-        Ok(())
+        transaction.commit().map_err(failed)
     }
 
     /// Brings what is pending into redb.
@@ -218,12 +217,11 @@ impl Engine for Redb {
     fn drop_keyspace(&self, keyspace: KeyspaceId) -> Result<bool> {
         let name = self.names.name(keyspace)?;
         self.commit_pending()?;
+        let _committing = self.newest.commit();
         let transaction = self.begin(Durability::Immediate)?;
         let existed = transaction.delete_table(Definition::new(&name)).map_err(failed)?;
         if existed {
-            self.newest.outdate();
             self.commit_durably(transaction)?;
-            self.newest.outdate();
         } else {
             transaction.abort().map_err(failed)?;
         }
@@ -270,6 +268,10 @@ impl Engine for Redb {
     }
 
     fn unsynced_dies_with_process(&self) -> bool {
+        true
+    }
+
+    fn gets_without_snapshot(&self) -> bool {
         true
     }
 }

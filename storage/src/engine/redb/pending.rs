@@ -9,15 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use bytes::Bytes;
 
-use crate::engine::Changes;
+use super::failure::guarded;
+use crate::engine::{Changes, KeyspaceChanges};
 use crate::error::{Error, Result};
 use crate::keyspace::KeyspaceId;
 use crate::overlay::{self, Overlay};
-use crate::range::KeyRange;
 
 /// So many changed keys are committed, and so many bytes of changes: few enough that nobody waits long for
-/// that, be it the write lane or a reader that wants a snapshot.
-const KEYS_MAX: usize = 4096;
+/// that, be it the write lane or a reader that wants a snapshot. Fewer in tests, which else would not see it.
+const KEYS_MAX: usize = if cfg!(test) { 64 } else { 4096 };
 const BYTES_MAX: usize = 4 << 20;
 
 /// See the module.
@@ -40,29 +40,29 @@ struct Layers {
 
 impl Pending {
     /// Takes `changes` over and returns whether there is enough now to be committed. `None` if they cannot
-    /// wait: they create a keyspace and put nothing into it.
+    /// wait: they create a keyspace and put nothing into it, or delete ranges, which takes redb long if there
+    /// is much in them, and must not fall to a reader.
     ///
     /// # Errors
     /// That of a commit that has failed.
     pub(super) fn add(&self, changes: &Changes) -> Result<Option<bool>> {
-        let is_empty = |keyspace: &crate::engine::KeyspaceChanges| {
-            keyspace.ranges.is_empty() && keyspace.writes.is_empty()
-        };
-        if changes.keyspaces.iter().any(is_empty) {
+        let can_wait =
+            |keyspace: &KeyspaceChanges| keyspace.ranges.is_empty() && !keyspace.writes.is_empty();
+        if !changes.keyspaces.iter().all(can_wait) {
             return Ok(None);
         }
         let mut layers = self.write();
         layers.check()?;
         let upper = &mut layers.upper;
         for changes in &changes.keyspaces {
-            for (start, end) in &changes.ranges {
-                let range = KeyRange { start: start.clone(), end: end.clone() };
-                upper.delete_range(changes.keyspace, range);
-            }
             for (key, value) in &changes.writes {
+                // Copies: these may be small parts of large buffers, which would be kept as long.
+                let key = Bytes::copy_from_slice(key);
                 match value {
-                    Some(value) => upper.put(changes.keyspace, key.clone(), value.clone()),
-                    None => upper.delete(changes.keyspace, key.clone()),
+                    Some(value) => {
+                        upper.put(changes.keyspace, key, Bytes::copy_from_slice(value));
+                    }
+                    None => upper.delete(changes.keyspace, key),
                 }
             }
         }
@@ -93,11 +93,18 @@ impl Pending {
             layers.lower = Some(Arc::clone(&lower));
             lower
         };
-        let committed = if lower.changes().is_empty() { Ok(()) } else { commit(lower.changes()) };
+        let committed = guarded(|| match lower.changes() {
+            changes if changes.is_empty() => Ok(()),
+            changes => commit(changes),
+        });
         let mut layers = self.write();
         match &committed {
             Ok(()) => layers.lower = None,
-            Err(error) => layers.failed = Some(error.clone()),
+            Err(error) => {
+                // Whoever commits next, the write lane at its next write or sync, fails and so latches.
+                tracing::error!(%error, "a commit failed; nothing more is written until reopened");
+                layers.failed = Some(error.clone());
+            }
         }
         committed
     }
@@ -132,5 +139,91 @@ impl Pending {
 impl Layers {
     fn check(&self) -> Result<()> {
         self.failed.clone().map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::keyspace::KeyspaceNames;
+
+    fn keyspace() -> KeyspaceId {
+        KeyspaceNames::new(1, 4).intern("a").unwrap().id
+    }
+
+    fn put(key: &'static str, value: &'static str) -> Changes {
+        let writes = [(key.into(), Some(value.into()))].into();
+        let ranges = [].into();
+        Changes { keyspaces: vec![KeyspaceChanges { keyspace: keyspace(), ranges, writes }] }
+    }
+
+    fn get(pending: &Pending, key: &str) -> Option<Option<Bytes>> {
+        pending.get_many(&[(keyspace(), key.as_bytes())]).pop().unwrap()
+    }
+
+    #[test]
+    fn what_is_being_committed_is_found_until_it_is() {
+        let pending = Pending::default();
+        assert_eq!(pending.add(&put("k", "1")).unwrap(), Some(false));
+        pending.add(&put("k", "2")).unwrap();
+        let commit = |changes: &Changes| {
+            assert_eq!(changes, &put("k", "2"), "the older value need not be written");
+            assert_eq!(get(&pending, "k"), Some(Some("2".into())));
+            pending.add(&put("k", "3")).unwrap();
+            assert_eq!(get(&pending, "k"), Some(Some("3".into())));
+            Ok(())
+        };
+        pending.commit(commit).unwrap();
+        assert_eq!(get(&pending, "k"), Some(Some("3".into())), "it came later");
+        let commit = |changes: &Changes| {
+            assert_eq!(changes, &put("k", "3"));
+            Ok(())
+        };
+        pending.commit(commit).unwrap();
+        assert_eq!(get(&pending, "k"), None);
+        pending.commit(|_| panic!("there is nothing to commit")).unwrap();
+    }
+
+    #[test]
+    fn a_failed_commit_is_the_last_and_loses_nothing_that_was_visible() {
+        let pending = Pending::default();
+        pending.add(&put("k", "1")).unwrap();
+        let failed = RefCell::new(0);
+        let commit = |_: &Changes| {
+            *failed.borrow_mut() += 1;
+            Err(Error::engine("the disk is gone"))
+        };
+        pending.commit(commit).unwrap_err();
+        pending.commit(commit).unwrap_err();
+        assert_eq!(*failed.borrow(), 1, "it is not tried again");
+        pending.add(&put("k", "2")).unwrap_err();
+        assert_eq!(get(&pending, "k"), Some(Some("1".into())));
+    }
+
+    #[test]
+    fn a_panic_is_a_failed_commit() {
+        let pending = Pending::default();
+        pending.add(&put("k", "1")).unwrap();
+        pending.commit(|_| panic!("on purpose")).unwrap_err();
+        pending.add(&put("k", "2")).unwrap_err();
+        pending.commit(|_| Ok(())).unwrap_err();
+        assert_eq!(get(&pending, "k"), Some(Some("1".into())));
+    }
+
+    #[test]
+    fn what_creates_a_keyspace_alone_or_deletes_a_range_cannot_wait() {
+        let pending = Pending::default();
+        let mut changes = put("k", "1");
+        changes.keyspaces.iter_mut().for_each(|changes| changes.writes.clear());
+        assert_eq!(pending.add(&changes).unwrap(), None);
+        let mut changes = put("k", "1");
+        for changes in &mut changes.keyspaces {
+            changes.ranges.insert("a".into(), None);
+        }
+        assert_eq!(pending.add(&changes).unwrap(), None);
+        assert_eq!(get(&pending, "k"), None);
     }
 }

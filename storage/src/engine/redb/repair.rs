@@ -8,16 +8,18 @@ use ::redb::RepairSession;
 /// A repair reports itself each time it has come this much further, in percent.
 const REPORT_STEP_PERCENT: u32 = 10;
 
-/// The progress up to which redb reports only if the last commit does not verify: it then goes back
-/// to the one before.
-pub(super) const ROLLED_BACK_PROGRESS: f64 = 0.31;
+/// Whether redb is telling, by this progress, that the last commit does not verify, and that it goes back to the
+/// one before: it has walked the whole file once more then. It begins each repair with a report of 0.
+pub(super) fn goes_back(progress: f64) -> bool {
+    (0.2..0.4).contains(&progress)
+}
 
 /// Called back by redb while it walks the whole file, which may take minutes: without a word it
 /// would look like a hang.
 pub(super) fn reporter(path: PathBuf) -> impl Fn(&mut RepairSession) + 'static {
     let next_percent = Cell::new(0);
     move |session| {
-        if session.progress() <= ROLLED_BACK_PROGRESS {
+        if goes_back(session.progress()) {
             let path = path.display();
             tracing::warn!(%path, "the last commit is not whole: going back to the one before it");
         }

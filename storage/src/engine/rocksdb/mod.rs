@@ -255,6 +255,10 @@ impl Engine for Rocksdb {
         Ok(self.families().existing())
     }
 
+    fn gets_without_snapshot(&self) -> bool {
+        true
+    }
+
     /// Flushes what is in memory and makes hard links, copying only across file systems. RocksDB
     /// fsyncs the files it writes and their directory.
     fn checkpoint(&self, into: &Path) -> Result<()> {

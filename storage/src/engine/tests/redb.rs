@@ -1,6 +1,7 @@
 //! What only redb does.
 
 use super::*;
+use crate::engine::check::Findings;
 use crate::error::Error;
 
 fn open_error(dir: &Path) -> Error {
@@ -23,6 +24,19 @@ fn a_file_cut_short_is_damage() {
     let file = std::fs::File::options().write(true).open(dir.path().join("data.redb")).unwrap();
     file.set_len(1 << 20).unwrap();
     assert!(matches!(open_error(dir.path()), Error::Corrupted(_)));
+}
+
+/// redb looks at every page then, which is no sign that anything is amiss.
+#[test]
+fn a_file_that_was_not_closed_is_told_from_one_whose_last_commit_is_torn() {
+    let f = Fixture::new(EngineKind::Redb);
+    f.apply([change(f.keyspace("a")).put("k", "v")]);
+    let copy = copy_as_after_a_kill(f.dir.path());
+    let mut findings = Findings::new(EngineKind::Redb);
+    EngineKind::Redb.check(copy.path(), &mut findings).unwrap();
+    let notes = findings.report.notes.join(" ");
+    assert!(!notes.is_empty() && !notes.contains("not whole"), "{notes}");
+    assert!(findings.report.damage.is_empty());
 }
 
 /// After a kill redb walks the whole tree and so finds damage that a read would return unnoticed.

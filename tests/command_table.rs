@@ -130,7 +130,18 @@ fn every_command_says_what_its_arguments_are() {
 
 #[test]
 fn keys_and_what_is_done_to_them_go_together() {
-    let words = ["RO", "RW", "OW", "RM", "access", "insert", "update", "delete", "not_key"];
+    let words = [
+        "RO",
+        "RW",
+        "OW",
+        "RM",
+        "access",
+        "insert",
+        "update",
+        "delete",
+        "not_key",
+        "variable_flags",
+    ];
     for row in rows() {
         assert!(
             row.access.is_empty() || row.keys != KeySpec::NONE || row.movable_keys.is_some(),

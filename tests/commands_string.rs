@@ -331,6 +331,13 @@ fn keys_have_a_limit() {
     for command in ["DEL", "UNLINK", "EXISTS", "PERSIST", "STRLEN"] {
         assert_eq!(shell.run_args(&[command.as_bytes(), &too_long]), "0", "{command}");
     }
+    for command in ["SREM", "HDEL", "ZREM", "RPUSHX", "LPUSHX"] {
+        assert_eq!(shell.run_args(&[command.as_bytes(), &too_long, b"a"]), "0", "{command}");
+    }
+    for command in ["SPOP", "LPOP", "RPOP"] {
+        assert_eq!(shell.run_args(&[command.as_bytes(), &too_long]), "nil", "{command}");
+    }
+    assert_eq!(shell.run_args(&[b"LTRIM", &too_long, b"0", b"1"]), "OK");
     for command in ["GETDEL", "GETEX"] {
         assert_eq!(shell.run_args(&[command.as_bytes(), &too_long]), "nil", "{command}");
     }
@@ -347,6 +354,9 @@ fn keys_have_a_limit() {
         &[b"GETSET", &too_long, &long],
         &[b"INCR", &too_long],
         &[b"APPEND", &too_long, b"v"],
+        &[b"SADD", &too_long, b"v"],
+        &[b"HSET", &too_long, b"f", &long],
+        &[b"RPUSH", &too_long, b"v", &long],
         &[b"SETRANGE", &too_long, b"9", &long],
         &[b"MSETNX", b"other", &long, &too_long, b"v"],
     ] {

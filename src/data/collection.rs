@@ -455,13 +455,12 @@ pub struct Editor {
 }
 
 impl Editor {
-    /// What is at `key`, or an empty collection if nothing is.
+    /// What is at `key`, or an empty collection if nothing is: as for a key that is too long, of which
+    /// [`save`](Editor::save) says so if something has been put there.
     ///
     /// # Errors
-    /// [`Error::WrongType`](super::Error::WrongType), [`Error::KeyTooLong`](super::Error::KeyTooLong); the
-    /// storage's.
+    /// [`Error::WrongType`](super::Error::WrongType); the storage's.
     pub fn open(db: &mut DbWriter<'_>, key: &Bytes, kind: Kind) -> Result<Self> {
-        check_key(key)?;
         let old = db.lookup_kind(key, kind)?;
         let collection = match &old {
             Some(record) => Collection::from_record(record)?,

@@ -20,8 +20,8 @@ use tokio::net::TcpStream;
 use tokio::task::consume_budget;
 
 use crate::command::{
-    Command, Fail, Flags, QUEUED_BYTES_MAX, QueuedTransaction, ReplyMode, Run, Session, admit,
-    argument_bytes, refuse, run_connection, unwatch,
+    Command, Fail, Flags, QUEUED_BYTES_MAX, QueuedTransaction, ReplyMode, Run, Session, abort_exec,
+    admit, argument_bytes, refuse, run_connection, unwatch,
 };
 use crate::resp::{Args, Decoder, Encoder};
 use crate::run::{PendingRun, Writes, execute_exec};
@@ -213,9 +213,16 @@ impl Connection {
         match admit(&self.session, &self.service.state, &args) {
             Err(fail) => {
                 self.execute().await?;
-                if let Some(queued) = &mut self.session.transaction {
-                    queued.is_broken = true;
-                }
+                let fail = match &mut self.session.transaction {
+                    _ if args.first().is_some_and(|name| name.eq_ignore_ascii_case(b"exec")) => {
+                        abort_exec(&mut self.session, &self.service.state, &fail)
+                    }
+                    Some(queued) => {
+                        queued.is_broken = true;
+                        fail
+                    }
+                    None => fail,
+                };
                 refuse(&fail, &self.service.state, &mut self.replies);
                 Ok(())
             }

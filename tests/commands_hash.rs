@@ -182,6 +182,8 @@ fn numbers_are_added_to() {
         HINCRBYFLOAT h n 0.5 -> "9223372036854775806.5"
         HINCRBYFLOAT h s 1 -> (error) ERR hash value is not a float
         HINCRBYFLOAT h f x -> (error) ERR value is not a valid float
+        HINCRBYFLOAT h hex 0x10 -> "16"
+        HDEL h hex -> 1
         HINCRBYFLOAT h f inf -> (error) ERR value is NaN or Infinity
         HINCRBYFLOAT none f -inf -> (error) ERR value is NaN or Infinity
         HINCRBYFLOAT none f nan -> (error) ERR value is not a valid float

@@ -69,7 +69,9 @@ fn options_and_errors() {
         r#"
         SCAN '' COUNT 9 TYPE hash -> ["0" []]
         SCAN x -> (error) ERR invalid cursor
-        SCAN -1 -> (error) ERR invalid cursor
+        SCAN -1 -> ["0" []]
+        SCAN -+1 -> (error) ERR invalid cursor
+        SCAN --1 -> (error) ERR invalid cursor
         SCAN 18446744073709551616 -> (error) ERR invalid cursor
         SCAN 18446744073709551615 -> ["0" []]
         SCAN 0 COUNT 0 -> (error) ERR syntax error

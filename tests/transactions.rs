@@ -56,6 +56,18 @@ fn what_is_out_of_place_is_refused_and_harms_nothing() {
     server.connect().script(
         "
         EXEC -> (error) ERR EXEC without MULTI
+        EXEC 1 -> (error) EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command
+        WATCH w -> OK
+        MULTI -> OK
+        SET w 1 -> QUEUED
+        EXEC 1 -> (error) EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command
+        GET w -> nil
+        WATCH w -> OK
+        EXEC 1 -> (error) EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command
+        SET w 2 -> OK
+        MULTI -> OK
+        DEL w -> QUEUED
+        EXEC -> [1]
         DISCARD -> (error) ERR DISCARD without MULTI
         MULTI -> OK
         MULTI -> (error) ERR MULTI calls can not be nested

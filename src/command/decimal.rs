@@ -55,7 +55,9 @@ pub(super) fn is_number(text: &[u8]) -> bool {
 }
 
 fn float(text: &[u8]) -> Result<f64, Fail> {
-    let number = std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok());
+    let plain = std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok());
+    // In hexadecimal, too, as C reads numbers.
+    let number = plain.or_else(|| parse_double(text));
     // Infinity may be meant; a number that is too large is none.
     let is_meant = |number: &f64| number.is_finite() || !text.iter().any(u8::is_ascii_digit);
     number.filter(|number| !number.is_nan() && is_meant(number)).ok_or(Fail::NOT_A_FLOAT)

@@ -115,6 +115,6 @@ pub use spec::{
 pub use subscriptions::{SUBSCRIBED_BYTES_MAX, SUBSCRIPTIONS_MAX, Subscriptions, Topic};
 pub use syntax::{Argument, ArgumentKind, parse as parse_syntax};
 pub use table::{admit, all, find, ids_len, lookup};
-pub use transaction::QUEUED_BYTES_MAX;
+pub use transaction::{QUEUED_BYTES_MAX, abort_exec};
 pub use waiting::{Answer, Blocked, Waiter, Waiting};
 pub use watch::{KeyPattern, WATCHED_KEYS_MAX, Watch, WatchedKey, Watches};

@@ -139,16 +139,17 @@ fn reply_cursor(cursor: u64, out: &mut Encoder) {
     out.bulk(itoa::Buffer::new().format(cursor).as_bytes());
 }
 
-/// An empty cursor is 0, as C's `strtoul` has it.
+/// An empty cursor is 0, and one below 0 counts down from 2^64, as C's `strtoul` has it.
 fn parse_cursor(cursor: &[u8]) -> Result<u64, Fail> {
     if cursor.is_empty() {
         return Ok(0);
     }
-    std::str::from_utf8(cursor)
-        .ok()
-        .filter(|digits| !digits.starts_with('+'))
-        .and_then(|digits| digits.parse().ok())
-        .ok_or(Fail::text("ERR invalid cursor"))
+    let parse = |digits: &str| match digits.strip_prefix('-') {
+        Some(digits) if !digits.starts_with('+') => digits.parse().map(u64::wrapping_neg).ok(),
+        Some(_) => None,
+        None => digits.parse().ok(),
+    };
+    std::str::from_utf8(cursor).ok().and_then(parse).ok_or(Fail::text("ERR invalid cursor"))
 }
 
 fn reply_keys(keys: Vec<Bytes>, out: &mut Encoder) {

@@ -11,7 +11,8 @@ use super::args::at_least;
 use super::context::{ConnectionContext, WriteContext};
 use super::execute_write::unwatch as end_watch;
 use super::fail::Fail;
-use super::session::QueuedTransaction;
+use super::server_state::ServerState;
+use super::session::{QueuedTransaction, Session};
 use super::spec::{Command, Flags, Group, Run};
 use super::watch::WatchedKey;
 
@@ -90,6 +91,15 @@ fn exec(context: &mut ConnectionContext<'_>, _: &Args, _: &mut Encoder) -> Resul
             Ok(())
         }
     }
+}
+
+/// What becomes of `EXEC` that cannot be run at all: the transaction is over all the same.
+pub fn abort_exec(session: &mut Session, server: &ServerState, why: &Fail) -> Fail {
+    session.transaction = None;
+    end_watch(server, &session.client);
+    let why = why.to_text();
+    let why = why.strip_prefix("ERR ").unwrap_or(&why);
+    Fail::Reply(format!("EXECABORT Transaction discarded because of: {why}").into())
 }
 
 fn unwatch(context: &mut ConnectionContext<'_>, _: &Args, out: &mut Encoder) -> Result<(), Fail> {

@@ -230,17 +230,28 @@ impl Base {
     fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Bytes>> {
         match self.cached(keyspace, key) {
             Some(value) => Ok(value),
-            None => self.get_many(keyspace, &[key])?.pop().ok_or(Error::Closed),
+            None if self.has_snapshot() => self.snapshot()?.get(keyspace, key),
+            None => self.newest(&[(keyspace, key)])?.pop().ok_or(Error::Closed),
         }
     }
 
-    /// Past the cache. What is newest is as good as a snapshot, and cheaper for one.
+    /// The same for several, past the cache.
     fn get_many(&self, keyspace: KeyspaceId, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>> {
-        if self.snapshot.get().is_some() || !self.engine.gets_without_snapshot() {
+        if self.has_snapshot() {
             return get_many(self.snapshot()?, keyspace, keys);
         }
         let keys: Vec<_> = keys.iter().map(|key| (keyspace, *key)).collect();
-        self.engine.get_many(&keys, &()).into_iter().collect()
+        self.newest(&keys)
+    }
+
+    /// Whether single keys are read from a snapshot: if there is one, or if it is no dearer.
+    fn has_snapshot(&self) -> bool {
+        self.snapshot.get().is_some() || !self.engine.gets_without_snapshot()
+    }
+
+    /// What is newest is as good as a snapshot.
+    fn newest(&self, keys: &[(KeyspaceId, &[u8])]) -> Result<Vec<Option<Bytes>>> {
+        self.engine.get_many(keys, &()).into_iter().collect()
     }
 
     fn cached(&self, keyspace: KeyspaceId, key: &[u8]) -> Option<Option<Bytes>> {

@@ -137,7 +137,7 @@ fn many_that_write_much_are_committed_in_between_and_all_answered() {
         let batches = control.applies.load(SeqCst) - before;
         assert!((5..=20).contains(&batches), "{batches}");
         // The first batch is committed, the next is not, and those behind it do not run.
-        control.applies_before_failure.store(1, SeqCst);
+        control.applies_before_failure.store(control.applies.load(SeqCst) + 1, SeqCst);
         control.fail_apply.store(true, SeqCst);
         let results = store.update_all(many()).await.unwrap();
         assert_eq!(results.len(), 20);

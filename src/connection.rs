@@ -57,8 +57,6 @@ pub(crate) struct Connection {
     /// What is to be sent while a command runs whose reply the client does not want: `replies` are thrown
     /// away then.
     held: Option<Box<Encoder>>,
-    /// Whether the client will send no more.
-    is_half_closed: bool,
 }
 
 /// What a connection has waited for.
@@ -84,7 +82,6 @@ impl Connection {
             decoder,
             input: BytesMut::new(),
             pending: PendingRun::default(),
-            is_half_closed: false,
             replies: Encoder::new(session.protocol),
             held: None,
             session,
@@ -105,7 +102,7 @@ impl Connection {
 
     async fn serve_requests(&mut self, draining: impl Future<Output = ()>) -> io::Result<()> {
         let mut draining = pin!(draining);
-        while !self.session.close_after_reply && !self.is_half_closed {
+        while !self.session.close_after_reply {
             let event = tokio::select! {
                 biased;
                 () = &mut draining => return Ok(()),
@@ -227,7 +224,8 @@ impl Connection {
                 Ok(())
             }
             Ok(command) => {
-                if self.service.state.pause.may_be_on() {
+                self.session.last_command = command.name;
+                if self.service.state.pause.may_be_on() && !self.session.is_monitor {
                     Box::pin(self.wait_while_paused(command)).await?;
                 }
                 self.run(command, args).await
@@ -275,7 +273,6 @@ impl Connection {
             }
             Run::Async(run, _) => {
                 self.execute().await?;
-                self.session.last_command = command.name;
                 Box::pin(self.run_async(command, run, args)).await
             }
             Run::Read(_) | Run::Write(_) => {
@@ -287,7 +284,6 @@ impl Connection {
                 if is_alone {
                     self.execute().await?;
                 }
-                self.session.last_command = command.name;
                 self.pending.push(command, args);
                 if is_alone || self.pending.is_full() {
                     self.execute().await?;
@@ -299,7 +295,6 @@ impl Connection {
 
     /// Runs a command of the connection's own.
     fn run_here(&mut self, command: &'static Command, args: &Args) {
-        self.session.last_command = command.name;
         self.session.buffers.arguments = argument_bytes(args);
         self.session.buffers.replies = self.replies.capacity();
         let state = &self.service.state;

@@ -1,11 +1,10 @@
 //! `CLIENT`: what a connection can learn and say about itself, and do to others. `client_list` has what it
 //! can learn about others.
 
-use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::resp::{Args, Encoder, parse_integer};
+use crate::resp::{Args, Encoder};
 
 use super::args::{at_least, exactly, integer, is, lossy};
 use super::client_list::{info, kill, list};
@@ -16,6 +15,7 @@ use super::pause::PauseMode;
 use super::session::{ReplyMode, Session};
 use super::spec::{Command, ConnectionFn, Flags, Group, Run};
 use super::subscribe::wrong_number;
+use super::wait::parse_timeout;
 
 const ANY_TIME: Flags = Flags::LOADING.or(Flags::STALE);
 const ADMIN: Flags = Flags::ADMIN.or(Flags::DANGEROUS);
@@ -273,10 +273,8 @@ fn pause(context: &mut ConnectionContext<'_>, args: &Args, out: &mut Encoder) ->
         [_] => return Err(Fail::text("ERR CLIENT PAUSE mode must be WRITE or ALL")),
         _ => return Err(wrong_number("CLIENT", args)),
     };
-    let millis = parse_integer(timeout)
-        .ok_or(Fail::text("ERR timeout is not an integer or out of range"))?;
-    let millis = u64::try_from(millis).map_err(|_| Fail::text("ERR timeout is negative"))?;
-    context.server.pause.begin(mode, Duration::from_millis(millis));
+    let time = parse_timeout(timeout)?.unwrap_or_default();
+    context.server.pause.begin(mode, time);
     out.ok();
     Ok(())
 }

@@ -70,6 +70,8 @@ const DIFFERENCES: &str = "
 - A command that only reads leaves a key whose time has come to the sweep, which tells of it: `expired` comes then.
 - Not there, besides the types that the README names: `DUMP`, `RESTORE` and `MIGRATE`; `BGREWRITEAOF`, as there is no log to
   rewrite; `ACL` (there is one user, with `requirepass`); `MODULE`; `FAILOVER`, `SYNC` and `PSYNC`, so `redis-cli --rdb` does not work.
+- A client that waits for a list or sorted set is served as well when a command puts one in the place of a value of another
+  type (`SORT … STORE`, `ZUNIONSTORE`), where Redis lets it wait on.
 - What a transaction publishes, and what it subscribes to or leaves, takes effect with its commit. Messages that reach the
   client itself come behind the reply to `EXEC`, where Redis puts them into it; likewise, notifications of
   what a client does itself come behind the reply.

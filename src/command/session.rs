@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::data::detached;
 use crate::resp::{Args, Protocol};
 
 use super::clients::{Buffers, Client};
@@ -143,10 +144,12 @@ impl QueuedTransaction {
         if self.is_broken {
             return;
         }
-        let (_, args) = &request;
+        let (command, args) = request;
+        // Copies, since a part of what was received would hold all of it in memory for as long.
+        let args: Args = args.iter().map(detached).collect();
         let overhead = size_of::<Request>() + args.len() * size_of::<Bytes>();
-        self.argument_bytes += argument_bytes(args) + overhead;
-        self.requests.push(request);
+        self.argument_bytes += argument_bytes(&args) + overhead;
+        self.requests.push((command, args));
     }
 }
 

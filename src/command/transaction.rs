@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::data::detached;
 use crate::resp::{Args, Encoder};
 
 use super::args::at_least;
@@ -115,7 +116,8 @@ fn watch(context: &mut WriteContext<'_>, args: &Args, out: &mut Encoder) -> Resu
     let db = context.db.number();
     for key in keys {
         let was_there = context.db.reader().lookup(key)?.is_some();
-        let watched = WatchedKey { db, key: key.clone(), was_there };
+        // A copy, since a part of what was received would hold all of it in memory.
+        let watched = WatchedKey { db, key: detached(key), was_there };
         let watch = Arc::clone(context.client.watch().get_or_insert_default());
         if !context.server.watches.add(&watch, watched) {
             return Err(Fail::text("ERR too many watched keys"));

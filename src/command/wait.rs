@@ -172,7 +172,11 @@ fn end_of(why: Unparked) -> Result<(), Fail> {
 }
 
 /// Milliseconds, of which 0 is for ever.
-fn parse_timeout(arg: &[u8]) -> Result<Option<Duration>, Fail> {
+/// A time to wait, in milliseconds; `None` for 0.
+///
+/// # Errors
+/// A reply for what is none, or would end beyond what the clock can say.
+pub(super) fn parse_timeout(arg: &[u8]) -> Result<Option<Duration>, Fail> {
     let millis =
         parse_integer(arg).ok_or(Fail::text("ERR timeout is not an integer or out of range"))?;
     let millis = u64::try_from(millis).map_err(|_| Fail::text("ERR timeout is negative"))?;

@@ -14,6 +14,9 @@ use super::error::Result;
 use super::reader::DbReader;
 use super::writer::{DbWriter, check_key};
 
+/// What is longer than this shares memory with what was received, of which it is the most.
+const COPIED_BYTES_MAX: usize = 16 << 10;
+
 /// The most bytes of elements that are kept in a record. Every change rewrites them; walks over the keys
 /// read them.
 pub const PACKED_BYTES_MAX: usize = 1 << 10;
@@ -412,7 +415,7 @@ impl Collection {
                 let elements = db.state.databases.elements();
                 let is_there = db.tx.contains(elements, &key)?;
                 if !(is_there && leave) {
-                    db.tx.put(elements, key, value)?;
+                    db.tx.put(elements, key, detached(&value))?;
                 }
                 Ok(is_there)
             }
@@ -441,8 +444,14 @@ impl Collection {
     fn put_stored(&self, db: &mut DbWriter<'_>, subkey: &[u8], value: Bytes) -> Result<()> {
         let Body::Stored(version) = self.body else { return Ok(()) };
         let key = encoding::element_key(db.namespace()?, version, subkey);
-        Ok(db.tx.put(db.state.databases.elements(), key, value)?)
+        Ok(db.tx.put(db.state.databases.elements(), key, detached(&value))?)
     }
+}
+
+/// The same bytes, but if they are few in memory of their own: as a part of what was received they hold all of
+/// that.
+pub fn detached(value: &Bytes) -> Bytes {
+    if value.len() <= COPIED_BYTES_MAX { Bytes::copy_from_slice(value) } else { value.clone() }
 }
 
 /// A collection that is being changed, with the key it belongs to.

@@ -36,10 +36,6 @@ const STORED_ANEW_MAX: u64 = 1024;
 /// See [`STORED_ANEW_MAX`].
 const STORED_ANEW_BYTES_MAX: usize = 1 << 20;
 
-/// Values up to this size are copied when they are stored: a part of what was received would hold all of
-/// it in memory.
-const COPIED_BYTES_MAX: usize = 16 << 10;
-
 /// An end of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -132,7 +128,7 @@ pub fn push(list: &mut Collection, db: &mut DbWriter<'_>, end: End, value: &Byte
         End::Right if behind == u64::MAX => return Err(no_room()),
         End::Right => (start, behind),
     };
-    list.put(db, &position_subkey(position), owned(value))?;
+    list.put(db, &position_subkey(position), value.clone())?;
     list.set_place(place);
     list.set_size(list.size() + 1);
     Ok(())
@@ -180,7 +176,7 @@ pub fn set(
         return Ok(false);
     }
     let position = positions(list)?.start + index;
-    list.put(db, &position_subkey(position), owned(value))?;
+    list.put(db, &position_subkey(position), value.clone())?;
     Ok(true)
 }
 
@@ -256,14 +252,14 @@ impl Change {
         if index <= list.size() / 2 {
             let start = first.checked_sub(1).ok_or_else(no_room)?;
             for_each(list, db, 0..index, false, |index, value| change.place(start + index, value))?;
-            change.place(start + index, owned(value))?;
+            change.place(start + index, value.clone())?;
             change.after = start..before.end;
         } else {
             let end = before.end.checked_add(1).ok_or_else(no_room)?;
             for_each(list, db, index..list.size(), true, |index, value| {
                 change.place(first + index + 1, value)
             })?;
-            change.place(first + index, owned(value))?;
+            change.place(first + index, value.clone())?;
             change.after = first..end;
         }
         Ok(change)
@@ -378,10 +374,6 @@ fn delete(list: &mut Collection, db: &mut DbWriter<'_>, positions: Range<u64>) -
         list.delete(db, &position_subkey(position))?;
     }
     Ok(())
-}
-
-fn owned(value: &Bytes) -> Bytes {
-    if value.len() <= COPIED_BYTES_MAX { Bytes::copy_from_slice(value) } else { value.clone() }
 }
 
 fn gap() -> Error {

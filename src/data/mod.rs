@@ -34,7 +34,7 @@ mod usage;
 mod walk;
 mod writer;
 
-pub use collection::{Collection, Editor, Element, Elements};
+pub use collection::{Collection, Editor, Element, Elements, detached};
 pub use copy::{COPY_BYTES_MAX, ValueCopy};
 pub use databases::{DATABASES, Databases};
 pub use effects::{Effects, Event, Interest, Touch, class};

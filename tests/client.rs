@@ -175,6 +175,7 @@ fn wrong_requests_are_refused_as_in_redis() {
         ("CLIENT KILL MAXAGE 5", syntax),
         ("CLIENT PAUSE x", "ERR timeout is not an integer or out of range"),
         ("CLIENT PAUSE -1", "ERR timeout is negative"),
+        ("CLIENT PAUSE 9223372036854775807", "ERR timeout is out of range"),
         ("CLIENT PAUSE 1 x", "ERR CLIENT PAUSE mode must be WRITE or ALL"),
         ("CLIENT PAUSE 1 ALL x", &wrong("PAUSE")),
         ("CLIENT UNBLOCK x", "ERR value is not an integer or out of range"),

@@ -1,7 +1,6 @@
 //! `CLIENT`: what a connection can learn and say about itself, and do to others. `client_list` has what it
 //! can learn about others.
 
-
 use bytes::Bytes;
 
 use crate::resp::{Args, Encoder};

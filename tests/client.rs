@@ -111,7 +111,7 @@ fn a_line_says_what_is_known_of_a_client() {
             ("flags", "x"),
             ("multi", "1"),
             ("resp", "3"),
-            ("cmd", "multi"),
+            ("cmd", "set"),
         ][..],
         &[("flags", "P"), ("sub", "2"), ("psub", "1"), ("ssub", "0"), ("cmd", "psubscribe")],
         &[("flags", "e"), ("cmd", "client|list")],

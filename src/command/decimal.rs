@@ -150,6 +150,7 @@ mod tests {
             ("0.000000000000000004", "0", "0"),
             ("1e-400", "1", "1"),
             ("1e25", "1e25", "20000000000000000000000000"),
+            ("0x10", "0.5", "16.5"),
             ("99999999999999999999", "1", "100000000000000000000"),
         ] {
             let got = add(left.as_bytes(), right.as_bytes()).unwrap();
@@ -159,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_is_no_number() {
-        for text in ["", " 1", "1 ", "a", "1e", "nan", "0x10", "1,5", "--1", ".", "1e400"] {
+        for text in ["", " 1", "1 ", "a", "1e", "nan", "0x", "1,5", "--1", ".", "1e400"] {
             assert!(
                 matches!(add(text.as_bytes(), b"1"), Err(Fail::Reply(text))
                     if text == "ERR value is not a valid float"),

@@ -32,6 +32,8 @@ pub struct SweepProgress {
     expired_before_ms: BTreeMap<u64, u64>,
     /// In the flushed namespace that is being removed.
     flushed: FlushedProgress,
+    /// In the discarded value that is being removed.
+    discarded: DiscardedProgress,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -40,6 +42,14 @@ struct FlushedProgress {
     /// Which of the ranges that hold the namespace's remains.
     part: usize,
     /// The first key of that range that may be left.
+    start: Bytes,
+}
+
+#[derive(Debug, Clone, Default)]
+struct DiscardedProgress {
+    namespace: u64,
+    version: u64,
+    /// The first key of its elements that may be left.
     start: Bytes,
 }
 
@@ -185,12 +195,19 @@ pub fn sweep_step(
     if let Some(entry) = first_key(tx, system, &encoding::garbage_range())? {
         let (namespace, version) = encoding::split_garbage_key(&entry)?;
         let range = encoding::elements_range(namespace, version);
-        delete_some(tx, databases.elements(), &range, limit)?;
-        let is_freed = is_empty(tx, databases.elements(), &range)?;
-        if is_freed {
-            tx.delete(system, entry)?;
+        // Nobody writes to a discarded version either.
+        let progress = &mut progress.discarded;
+        if (progress.namespace, progress.version) != (namespace, version) {
+            *progress = DiscardedProgress { namespace, version, start: Bytes::new() };
         }
-        return Ok(step(is_freed, has_garbage(tx, databases)?));
+        let start = range.start.clone().max(progress.start.clone());
+        let rest = KeyRange { start, end: range.end.clone() };
+        if let Some(last) = delete_some(tx, databases.elements(), &rest, limit)? {
+            progress.start = last;
+            return Ok(step(false, true));
+        }
+        tx.delete(system, entry)?;
+        return Ok(step(true, has_garbage(tx, databases)?));
     }
     Ok(step(false, false))
 }

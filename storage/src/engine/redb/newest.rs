@@ -11,8 +11,8 @@ pub(super) struct Newest(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// Commits begun so far.
-    commits: u64,
+    /// Commits begun, and commits ended, so far: one that is taken while this stands still is the newest.
+    changes: u64,
     /// Commits that have begun and not ended: nothing is kept meanwhile, since the one may be from before
     /// what the next already sees.
     running: usize,
@@ -32,16 +32,16 @@ impl Newest {
         &self,
         take: impl FnOnce() -> Result<RedbSnapshot>,
     ) -> Result<Arc<RedbSnapshot>> {
-        let commits = {
+        let changes = {
             let state = self.state();
             if let Some(snapshot) = &state.snapshot {
                 return Ok(Arc::clone(snapshot));
             }
-            state.commits
+            state.changes
         };
         let snapshot = Arc::new(take()?);
         let mut state = self.state();
-        if state.commits == commits && state.running == 0 {
+        if state.changes == changes && state.running == 0 {
             state.snapshot = Some(Arc::clone(&snapshot));
         }
         Ok(snapshot)
@@ -50,7 +50,7 @@ impl Newest {
     /// To be called before a commit. Lets go of the one that is kept, so that redb can use its pages again.
     pub(super) fn commit(&self) -> Committing<'_> {
         let mut state = self.state();
-        state.commits += 1;
+        state.changes += 1;
         state.running += 1;
         let snapshot = state.snapshot.take();
         drop(state);
@@ -65,7 +65,9 @@ impl Newest {
 
 impl Drop for Committing<'_> {
     fn drop(&mut self) {
-        self.0.state().running -= 1;
+        let mut state = self.0.state();
+        state.changes += 1;
+        state.running -= 1;
     }
 }
 
@@ -99,15 +101,23 @@ mod tests {
         }
         assert_eq!(taken.get(), 3, "not kept while a commit runs");
         drop(committing);
+        // Taken while a commit ran, from before it perhaps, and asked for still when it has ended.
+        let committing = newest.commit();
+        let outlasted = || {
+            let snapshot = take();
+            drop(committing);
+            snapshot
+        };
+        newest.get(outlasted).unwrap();
         let overtaken = || {
             drop(newest.commit());
             take()
         };
         newest.get(overtaken).unwrap();
-        assert_eq!(taken.get(), 4);
+        assert_eq!(taken.get(), 5, "neither is kept");
         newest.get(take).unwrap();
-        assert_eq!(taken.get(), 5, "the one before was not kept");
+        assert_eq!(taken.get(), 6, "the one before was not kept");
         newest.get(take).unwrap();
-        assert_eq!(taken.get(), 5);
+        assert_eq!(taken.get(), 6);
     }
 }

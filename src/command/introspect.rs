@@ -169,7 +169,7 @@ fn list(_: &mut ConnectionContext<'_>, args: &Args, out: &mut Encoder) -> Result
 }
 
 fn getkeys(_: &mut ConnectionContext<'_>, args: &Args, out: &mut Encoder) -> Result<(), Fail> {
-    let (_, keys) = keys_of_request(args)?;
+    let (.., keys) = keys_of_request(args)?;
     out.array(keys.len());
     for key in keys {
         out.bulk(&key);
@@ -182,9 +182,8 @@ fn getkeysandflags(
     args: &Args,
     out: &mut Encoder,
 ) -> Result<(), Fail> {
-    let (command, keys) = keys_of_request(args)?;
-    let ([_, _], request) = at_least(args)?;
-    let access = command.access_of_keys_of(&request.to_vec());
+    let (command, request, keys) = keys_of_request(args)?;
+    let access = command.access_of_keys_of(&request);
     out.array(keys.len());
     for (position, key) in keys.iter().enumerate() {
         out.array(2);
@@ -194,8 +193,8 @@ fn getkeysandflags(
     Ok(())
 }
 
-/// The command that the arguments behind the first two are, and its keys.
-fn keys_of_request(args: &Args) -> Result<(&'static Command, Vec<Bytes>), Fail> {
+/// The arguments behind the first two as a request: its command, itself, and its keys.
+fn keys_of_request(args: &Args) -> Result<(&'static Command, Args, Vec<Bytes>), Fail> {
     let ([_, _], request) = at_least(args)?;
     let request = request.to_vec();
     let command = find(&request).map_err(|_| Fail::text("ERR Invalid command specified"))?;
@@ -209,7 +208,7 @@ fn keys_of_request(args: &Args) -> Result<(&'static Command, Vec<Bytes>), Fail> 
     if keys.is_empty() && !command.flags.contains(Flags::NO_MANDATORY_KEYS) {
         return Err(Fail::text("ERR Invalid arguments specified for command"));
     }
-    Ok((command, keys))
+    Ok((command, request, keys))
 }
 
 fn reply_all_details(out: &mut Encoder) {

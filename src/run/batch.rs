@@ -19,14 +19,8 @@ pub(crate) struct Writes {
     /// Whether the runtime has one thread. With several, whichever took what waits could be held up by
     /// something else while the others are idle; and they need no system call to wake each other.
     has_one_thread: bool,
-    waiting: Mutex<Waiting>,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    entries: Vec<Entry>,
-    /// Whether a task has been started that takes them.
-    is_taken: bool,
+    /// As long as there are any, a task has been started that takes them.
+    waiting: Mutex<Vec<Entry>>,
 }
 
 #[derive(Debug)]
@@ -40,8 +34,7 @@ impl Writes {
     /// For the runtime that this is called in.
     pub(crate) fn new(service: Arc<Service>) -> Arc<Self> {
         let has_one_thread = Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
-        let waiting = Waiting { entries: Vec::new(), is_taken: false };
-        Arc::new(Self { service, has_one_thread, waiting: Mutex::new(waiting) })
+        Arc::new(Self { service, has_one_thread, waiting: Mutex::default() })
     }
 
     pub(crate) fn service(&self) -> &Arc<Service> {
@@ -64,8 +57,8 @@ impl Writes {
         let (reply, outcome) = oneshot::channel();
         let is_first = {
             let mut waiting = self.waiting();
-            waiting.entries.push(Entry { job, weight_bytes, reply });
-            !mem::replace(&mut waiting.is_taken, true)
+            waiting.push(Entry { job, weight_bytes, reply });
+            waiting.len() == 1
         };
         if is_first {
             tokio::spawn(Arc::clone(self).submit());
@@ -110,16 +103,15 @@ impl Writes {
             bytes += entry.weight_bytes;
             fits
         };
-        let len = waiting.entries.iter().map(fits).take_while(|fits| *fits).count();
-        let rest = waiting.entries.split_off(len);
-        waiting.is_taken = !rest.is_empty();
-        if waiting.is_taken {
+        let len = waiting.iter().map(fits).take_while(|fits| *fits).count();
+        let rest = waiting.split_off(len);
+        if !rest.is_empty() {
             tokio::spawn(Arc::clone(self).submit());
         }
-        mem::replace(&mut waiting.entries, rest)
+        mem::replace(&mut *waiting, rest)
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -428,8 +428,7 @@ impl Store {
         E: From<Error> + Send + 'static,
     {
         let operations_len = operations.len();
-        let own_bytes = (size_of::<F>() + OPERATION_BYTES).saturating_mul(operations_len);
-        let bytes = self.call.weight_bytes.saturating_add(own_bytes);
+        let bytes = self.weight_of::<F>(operations_len);
         let (store, sync) = (self.id(), self.call.sync);
         let operations = operations.into_iter().map(|f| synced(sync, f)).collect();
         let work = |reply| WriteWork::Call(Box::new(OnTransactions::new(store, operations, reply)));
@@ -613,7 +612,7 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let bytes = self.weight_of::<F>();
+        let bytes = self.weight_of::<F>(1);
         let work = |reply| ReadWork::Call(Box::new(OnView { f, reply }));
         self.submit(self.read_lane(), (1, bytes), tracing::Span::current(), work).await
     }
@@ -647,9 +646,10 @@ impl Store {
         self.with(|call| call.weight_bytes = bytes)
     }
 
-    /// What a call with a closure `F` weighs.
-    fn weight_of<F>(&self) -> usize {
-        self.call.weight_bytes.saturating_add(size_of::<F>() + OPERATION_BYTES)
+    /// What a call with so many closures `F` weighs.
+    fn weight_of<F>(&self, operations: usize) -> usize {
+        let own_bytes = (size_of::<F>() + OPERATION_BYTES).saturating_mul(operations);
+        self.call.weight_bytes.saturating_add(own_bytes)
     }
 
     fn read_lane(&self) -> &Arc<Lane<ReadWork>> {
@@ -672,7 +672,7 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let bytes = self.weight_of::<F>();
+        let bytes = self.weight_of::<F>(1);
         let (store, f) = (self.id(), synced(self.call.sync, f));
         let work = |reply| WriteWork::Call(Box::new(OnTransaction::new(store, f, reply)));
         self.submit(&self.core().write, (1, bytes), span, work).await

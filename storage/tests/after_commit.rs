@@ -6,19 +6,12 @@ mod common;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 
-use common::wrap::{Control, wrapped};
+use common::wrap::controlled;
 use common::{Setup, for_each};
 use futures::poll;
-use pontoon_storage::{EngineKind, Error, Keyspace, Options, Result, Store, Transaction};
-use tempfile::TempDir;
+use pontoon_storage::{Error, Keyspace, Result, Store, Transaction};
 
 type Heard = Arc<Mutex<Vec<(&'static str, bool)>>>;
-
-fn controlled(dir: &TempDir) -> (Options, Arc<Control>) {
-    let control = Arc::new(Control::default());
-    let options = Options::new(dir.path().join("store"));
-    (wrapped(options, EngineKind::Memory, &control), control)
-}
 
 fn tell(
     tx: &mut Transaction,

@@ -6,9 +6,9 @@ mod common;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 
-use common::wrap::{Control, wrapped};
+use common::wrap::controlled;
 use common::{Setup, for_each, for_each_store};
-use pontoon_storage::{EngineKind, Error, Keyspace, Options, Reader, Result, Store, Transaction};
+use pontoon_storage::{Error, Keyspace, Reader, Result, Store, Transaction};
 
 type Operation = Box<dyn FnOnce(&mut Transaction) -> Result<u64> + Send>;
 
@@ -96,8 +96,7 @@ fn what_each_wants_heard_is_heard_in_order_but_of_one_that_failed() {
 #[test]
 fn they_are_one_batch_and_fail_together_if_it_does() {
     let dir = tempfile::tempdir().unwrap();
-    let control = Arc::new(Control::default());
-    let options = wrapped(Options::new(dir.path().join("store")), EngineKind::Memory, &control);
+    let (options, control) = controlled(&dir);
     futures::executor::block_on(async {
         let store = Store::open(options).await.unwrap();
         let ks = store.keyspace("a").unwrap();
@@ -125,8 +124,7 @@ fn write(keyspace: &Keyspace, key: &'static str, len: usize) -> Operation {
 #[test]
 fn many_that_write_much_are_committed_in_between_and_all_answered() {
     let dir = tempfile::tempdir().unwrap();
-    let control = Arc::new(Control::default());
-    let options = wrapped(Options::new(dir.path().join("store")), EngineKind::Memory, &control);
+    let (options, control) = controlled(&dir);
     futures::executor::block_on(async {
         let store = Store::open(options).await.unwrap();
         let ks = store.keyspace("a").unwrap();

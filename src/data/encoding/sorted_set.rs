@@ -133,6 +133,15 @@ pub fn decode_counts(stored: &[u8]) -> Result<Vec<u64>> {
     Ok(counts.iter().map(|count| u64::from_be_bytes(*count)).collect())
 }
 
+/// The segments whose counts an entry holds, by number, with their counts.
+///
+/// # Errors
+/// As for [`block_of`] and [`decode_counts`].
+pub fn split_counts(subkey: &[u8], stored: &[u8]) -> Result<Vec<(usize, u64)>> {
+    let first = block_of(subkey)? * COUNTS_PER_BLOCK;
+    Ok((first..).zip(decode_counts(stored)?).collect())
+}
+
 /// Where a segment may begin that has the place `right` in it and the place `left` before it: as few bytes
 /// as tell the two apart. `None` if they are too many.
 pub fn segment_start<'p>(left: &[u8], right: &'p [u8]) -> Option<&'p [u8]> {

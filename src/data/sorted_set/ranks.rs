@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use pontoon_storage::Error;
 
-use super::super::encoding::sorted_set::{self as bytes_of, COUNTS_PER_BLOCK, Directory};
+use super::super::encoding::sorted_set::{self as bytes_of, Directory};
 use super::super::error::Result;
 use super::super::reader::DbReader;
 use super::interval::{Interval, Rest, Span};
@@ -78,9 +78,7 @@ impl SortedSet {
         let mut found = None;
         let all = bytes_of::counts(0, directory.segments_len());
         self.collection.for_each(db, all, reverse, |subkey, stored| {
-            let first = bytes_of::block_of(&subkey)? * COUNTS_PER_BLOCK;
-            let counts = bytes_of::decode_counts(&stored)?;
-            let mut segments: Vec<(usize, u64)> = (first..).zip(counts).collect();
+            let mut segments = bytes_of::split_counts(&subkey, &stored)?;
             if reverse {
                 segments.reverse();
             }
@@ -176,20 +174,15 @@ impl SortedSet {
     fn sum(&self, db: &mut DbReader<'_>, first: usize, end: usize) -> Result<u64> {
         let mut sum = 0u64;
         if first < end {
-            self.collection.for_each(
-                db,
-                bytes_of::counts(first, end),
-                false,
-                |subkey, stored| {
-                    let in_block = bytes_of::block_of(&subkey)? * COUNTS_PER_BLOCK;
-                    for (segment, count) in (in_block..).zip(bytes_of::decode_counts(&stored)?) {
-                        if (first..end).contains(&segment) {
-                            sum = sum.saturating_add(count);
-                        }
+            let counts = bytes_of::counts(first, end);
+            self.collection.for_each(db, counts, false, |subkey, stored| {
+                for (segment, count) in bytes_of::split_counts(&subkey, &stored)? {
+                    if (first..end).contains(&segment) {
+                        sum = sum.saturating_add(count);
                     }
-                    Ok(true)
-                },
-            )?;
+                }
+                Ok(true)
+            })?;
         }
         Ok(sum)
     }

@@ -9,6 +9,7 @@ use pontoon_storage::engine::{Changes, Engine, Progress, Snapshot};
 use pontoon_storage::{
     EngineKind, EngineStats, Error, KeyRange, KeyspaceId, Options, Page, PageLimit, Result,
 };
+use tempfile::TempDir;
 
 /// Called with the name of the engine call that starts.
 pub type OnCall = Box<dyn Fn(&'static str) + Send>;
@@ -108,6 +109,13 @@ pub fn wrapped(options: Options, kind: EngineKind, control: &Arc<Control>) -> Op
             Ok(Box::new(Wrapped { inner, control: Arc::clone(&control) }))
         }),
     )
+}
+
+/// A store in `dir` whose engine, in memory, is under the control that is returned.
+pub fn controlled(dir: &TempDir) -> (Options, Arc<Control>) {
+    let control = Arc::new(Control::default());
+    let options = Options::new(dir.path().join("store"));
+    (wrapped(options, EngineKind::Memory, &control), control)
 }
 
 struct Wrapped {

@@ -128,19 +128,23 @@ impl Redb {
         Ok(transaction)
     }
 
-    /// Makes `changes` visible, and with a durability that says so has them on disk, with all before them.
-    fn commit(&self, changes: &Changes, durability: Durability) -> Result<()> {
+    /// Makes `changes` visible; if `durable`, has them on disk, with all before them.
+    fn commit(&self, changes: &Changes, durable: bool) -> Result<()> {
         let _committing = self.newest.commit();
-        let transaction = self.begin(durability)?;
+        let transaction =
+            self.begin(if durable { Durability::Immediate } else { Durability::None })?;
         for keyspace in &changes.keyspaces {
             apply_to(&transaction, &self.names.name(keyspace.keyspace)?, keyspace)?;
+        }
+        if durable {
+            return self.commit_durably(transaction);
         }
         transaction.commit().map_err(failed)
     }
 
     /// Brings what is pending into redb.
     fn commit_pending(&self) -> Result<()> {
-        self.pending.commit(|changes| self.commit(changes, Durability::None))
+        self.pending.commit(|changes| self.commit(changes, false))
     }
 
     /// What redb has, without what is pending.
@@ -197,12 +201,7 @@ impl Engine for Redb {
         }
         // By itself, since readers find it then while the disk is waited for.
         self.commit_pending()?;
-        if !durable {
-            return self.commit(changes, Durability::None);
-        }
-        self.commit(changes, Durability::Immediate)?;
-        self.unsynced_bytes.store(0, Ordering::Relaxed);
-        Ok(())
+        self.commit(changes, durable)
     }
 
     /// A durable commit persists all commits before it, so an empty one is redb's fsync.

@@ -129,6 +129,18 @@ impl Overlay {
         self.undo.push(Undo::Write { keyspace, key, before });
     }
 
+    /// Makes the writes of `changes`, which delete no ranges, as `own` makes each key and value this overlay's, with
+    /// no way back.
+    pub(crate) fn absorb(&mut self, changes: &KeyspaceChanges, own: impl Fn(&Bytes) -> Bytes) {
+        let writes = &mut self.keyspace_mut(changes.keyspace).writes;
+        let mut bytes = 0;
+        for (key, value) in &changes.writes {
+            bytes += key.len() + value.as_ref().map_or(0, Bytes::len) + WRITE_OVERHEAD_BYTES;
+            writes.insert(own(key), value.as_ref().map(&own));
+        }
+        self.bytes += bytes;
+    }
+
     pub(crate) fn delete_range(&mut self, keyspace: KeyspaceId, range: KeyRange) {
         if range.is_empty() {
             return;

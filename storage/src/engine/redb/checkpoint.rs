@@ -3,9 +3,7 @@
 use std::ops::Bound;
 use std::path::Path;
 
-use ::redb::{
-    Builder, CursorError, Database, Durability, Range, ReadableDatabase, Table, TableHandle,
-};
+use ::redb::{Builder, CursorError, Durability, Range, ReadTransaction, Table, TableHandle};
 
 use super::Definition;
 use super::failure::failed;
@@ -20,9 +18,8 @@ const CHUNK_BYTES_MAX: usize = 8 << 20;
 /// The cache of the copy, in bytes. It is written once, in key order, and never read.
 const COPY_CACHE_BYTES: usize = 32 << 20;
 
-/// Copies every table of `database` into a new file at `path` and fsyncs it.
-pub(super) fn write(database: &Database, path: &Path) -> Result<()> {
-    let from = database.begin_read().map_err(failed)?;
+/// Copies every table of `from` into a new file at `path` and fsyncs it.
+pub(super) fn write(from: &ReadTransaction, path: &Path) -> Result<()> {
     let copy = Builder::new().set_cache_size(COPY_CACHE_BYTES).create(path).map_err(failed)?;
     for handle in from.list_tables().map_err(failed)? {
         let definition = Definition::new(handle.name());

@@ -36,7 +36,7 @@ mod snapshot;
 pub(super) use check::check;
 use failure::{failed, guarded, open_failed};
 use newest::Newest;
-use pending::Pending;
+use pending::{Pending, can_wait};
 use snapshot::RedbSnapshot;
 
 /// The database's file in the engine's directory.
@@ -144,7 +144,7 @@ impl Redb {
 
     /// Brings what is pending into redb.
     fn commit_pending(&self) -> Result<()> {
-        self.pending.commit(|changes| self.commit(changes, false))
+        self.pending.commit(|changes| self.commit(changes, false), || Ok(()))
     }
 
     /// What redb has, without what is pending.
@@ -164,8 +164,7 @@ impl Redb {
 
 impl Engine for Redb {
     fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
-        self.commit_pending()?;
-        Ok(Box::new(self.committed()?))
+        self.pending.snapshot(|| Ok(Box::new(self.committed()?)))
     }
 
     fn get_many(
@@ -193,10 +192,8 @@ impl Engine for Redb {
         let durable = sync || unsynced >= UNSYNCED_BYTES_MAX;
         if !durable {
             self.unsynced_bytes.store(unsynced, Ordering::Relaxed);
-            match self.pending.add(changes)? {
-                Some(false) => return Ok(()),
-                Some(true) => return self.commit_pending(),
-                None => {}
+            if can_wait(changes) {
+                return self.pending.add(changes, |changes| self.commit(changes, false));
             }
         }
         // By itself, since readers find it then while the disk is waited for.
@@ -239,8 +236,9 @@ impl Engine for Redb {
     }
 
     fn checkpoint(&self, into: &Path) -> Result<()> {
-        self.commit_pending()?;
-        guarded(|| checkpoint::write(&self.database, &into.join(FILE)))
+        let begin = || guarded(|| self.database.begin_read().map_err(failed));
+        let from = self.pending.commit(|changes| self.commit(changes, false), begin)?;
+        guarded(|| checkpoint::write(&from, &into.join(FILE)))
     }
 
     /// Only what redb keeps at hand: its own `stats` would walk every tree.
@@ -272,6 +270,15 @@ impl Engine for Redb {
 
     fn gets_without_snapshot(&self) -> bool {
         true
+    }
+}
+
+/// redb syncs what it has when it is closed, whatever it was committed with: not a batch in part.
+impl Drop for Redb {
+    fn drop(&mut self) {
+        if let Err(error) = self.commit_pending() {
+            tracing::debug!(%error, "what waited for a sync is lost");
+        }
     }
 }
 

@@ -131,6 +131,7 @@ impl Overlay {
 
     /// Makes the writes of `changes`, which delete no ranges, as `own` makes each key and value this overlay's, with
     /// no way back.
+    #[cfg(feature = "redb")]
     pub(crate) fn absorb(&mut self, changes: &KeyspaceChanges, own: impl Fn(&Bytes) -> Bytes) {
         let writes = &mut self.keyspace_mut(changes.keyspace).writes;
         let mut bytes = 0;

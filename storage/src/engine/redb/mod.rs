@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::redb::{
-    Builder, Database, Durability, ReadableDatabase, ReadableTableMetadata, TableDefinition,
-    TableHandle, WriteTransaction,
+    Builder, Database, Durability, ReadTransaction, ReadableDatabase, ReadableTableMetadata,
+    TableDefinition, TableHandle, WriteTransaction,
 };
 use bytes::Bytes;
 
@@ -144,7 +144,17 @@ impl Redb {
 
     /// Brings what is pending into redb.
     fn commit_pending(&self) -> Result<()> {
-        self.pending.commit(|changes| self.commit(changes, false), || Ok(()))
+        self.commit_pending_and(|| Ok(()))
+    }
+
+    /// The same, and then runs `then`, for which no batch is there in part.
+    fn commit_pending_and<T>(&self, then: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.pending.commit(|changes| self.commit(changes, false), then)
+    }
+
+    /// What redb has, with all that was pending.
+    fn read_all(&self) -> Result<ReadTransaction> {
+        self.commit_pending_and(|| guarded(|| self.database.begin_read().map_err(failed)))
     }
 
     /// What redb has, without what is pending.
@@ -225,9 +235,8 @@ impl Engine for Redb {
     }
 
     fn keyspaces(&self) -> Result<Vec<String>> {
-        self.commit_pending()?;
+        let transaction = self.read_all()?;
         guarded(|| {
-            let transaction = self.database.begin_read().map_err(failed)?;
             let tables = transaction.list_tables().map_err(failed)?;
             let mut names: Vec<String> = tables.map(|table| table.name().to_owned()).collect();
             names.sort_unstable();
@@ -236,16 +245,14 @@ impl Engine for Redb {
     }
 
     fn checkpoint(&self, into: &Path) -> Result<()> {
-        let begin = || guarded(|| self.database.begin_read().map_err(failed));
-        let from = self.pending.commit(|changes| self.commit(changes, false), begin)?;
+        let from = self.read_all()?;
         guarded(|| checkpoint::write(&from, &into.join(FILE)))
     }
 
     /// Only what redb keeps at hand: its own `stats` would walk every tree.
     fn stats(&self) -> Result<EngineStats> {
-        self.commit_pending()?;
+        let transaction = self.read_all()?;
         guarded(|| {
-            let transaction = self.database.begin_read().map_err(failed)?;
             let unsynced = self.unsynced_bytes.load(Ordering::Relaxed);
             let mut details = vec![
                 ("cache_bytes_max".into(), self.cache_bytes.to_string()),
@@ -273,7 +280,8 @@ impl Engine for Redb {
     }
 }
 
-/// redb syncs what it has when it is closed, whatever it was committed with: not a batch in part.
+/// redb syncs what it has when it is closed, whatever it was committed with: not a batch in part. (But if a portion
+/// failed, and not for I/O, after which redb syncs no more: then those before it may be there.)
 impl Drop for Redb {
     fn drop(&mut self) {
         if let Err(error) = self.commit_pending() {

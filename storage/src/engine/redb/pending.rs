@@ -170,9 +170,10 @@ impl Pending {
             tracing::error!(%error, "a commit failed; nothing more is written until reopened");
             self.write().failed = Some(error.clone());
         } else if is_last {
-            *lower = None;
-            // Those that came meanwhile are behind it.
+            // Held by `lower` until it is no longer there, so that it is the first, and nobody thaws it. Those that
+            // came meanwhile are behind it.
             let done = self.write().frozen.remove(0);
+            *lower = None;
             drop(done);
         }
         committed

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::keyspace::KeyspaceNames;
@@ -131,6 +132,31 @@ fn all_of_it_can_be_asked_for_in_the_middle() {
     expected.push("later".into());
     assert_eq!(*committed.borrow(), expected);
     assert!(pending.read().frozen.is_empty());
+}
+
+#[test]
+fn what_is_added_beside_snapshots_is_all_committed() {
+    let pending = Pending::default();
+    let (committed, is_over) = (Mutex::new(0), AtomicBool::new(false));
+    let commit = |changes: &Changes| {
+        *committed.lock().unwrap() += changes.keyspaces[0].writes.len();
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                drop(snapshot(&pending));
+            }
+        });
+        for number in 0..20_000 {
+            let writes = [(format!("{number:05}").into(), None)].into();
+            let changes = KeyspaceChanges { keyspace: keyspace(), ranges: [].into(), writes };
+            pending.add(&Changes { keyspaces: vec![changes] }, commit).unwrap();
+        }
+        pending.commit(commit, || Ok(())).unwrap();
+        is_over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(*committed.lock().unwrap(), 20_000);
 }
 
 /// Or a copy that is made of what redb has would have a part of a batch.

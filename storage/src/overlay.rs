@@ -54,13 +54,6 @@ enum Undo {
     },
 }
 
-/// What the overlay knows of a key.
-pub(crate) enum Pending<'o> {
-    Value(&'o Bytes),
-    Deleted,
-    Unknown,
-}
-
 impl Overlay {
     /// The merged batch so far.
     pub(crate) fn changes(&self) -> &Changes {
@@ -166,13 +159,12 @@ impl Overlay {
         self.undo.push(Undo::Range { keyspace, start, replaced, hidden });
     }
 
-    pub(crate) fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Pending<'_> {
-        let Some(pending) = self.keyspace(keyspace) else { return Pending::Unknown };
+    /// What is pending for `key`, a deletion as `Some(None)`; `None` if nothing is, so that what is below knows.
+    pub(crate) fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Option<Option<Bytes>> {
+        let pending = self.keyspace(keyspace)?;
         match pending.writes.get(key) {
-            Some(Some(value)) => Pending::Value(value),
-            Some(None) => Pending::Deleted,
-            None if hidden_by(&pending.ranges, key).is_some() => Pending::Deleted,
-            None => Pending::Unknown,
+            Some(write) => Some(write.clone()),
+            None => hidden_by(&pending.ranges, key).map(|_| None),
         }
     }
 

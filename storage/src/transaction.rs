@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::keyspace::{Keyspace, KeyspaceId};
 use crate::lane::call::quietly;
 use crate::options::SizeLimits;
-use crate::overlay::{Mark, Overlay, Pending};
+use crate::overlay::{Mark, Overlay};
 use crate::range::{IntoBytes, KeyRange};
 use crate::read::Reader;
 use crate::shared::Shared;
@@ -173,11 +173,7 @@ impl Transaction {
 
     /// The pending state of `key`, or the engine's.
     fn get_id(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Bytes>> {
-        match self.overlay.get(keyspace, key) {
-            Pending::Value(value) => Ok(Some(value.clone())),
-            Pending::Deleted => Ok(None),
-            Pending::Unknown => self.base.get(keyspace, key),
-        }
+        self.overlay.get(keyspace, key).map_or_else(|| self.base.get(keyspace, key), Ok)
     }
 }
 
@@ -188,10 +184,8 @@ impl Reader for Transaction {
 
     fn get_many(&self, keyspace: &Keyspace, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>> {
         let keyspace = own(keyspace, self.store)?;
-        let known = |key: &[u8]| match self.overlay.get(keyspace, key) {
-            Pending::Value(value) => Some(Some(value.clone())),
-            Pending::Deleted => Some(None),
-            Pending::Unknown => self.base.cached(keyspace, key),
+        let known = |key: &[u8]| {
+            self.overlay.get(keyspace, key).or_else(|| self.base.cached(keyspace, key))
         };
         get_unknown(keys, known, |unknown| self.base.get_many(keyspace, unknown))
     }

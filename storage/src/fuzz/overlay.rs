@@ -6,7 +6,7 @@ use super::input::Input;
 use super::model::{self, EVERYTHING, KEYSPACES, Maps, check_form, check_page, entries};
 use crate::engine::{PageLimit, Snapshot};
 use crate::keyspace::Keyspace;
-use crate::overlay::{Mark, Overlay, Pending};
+use crate::overlay::{Mark, Overlay};
 use crate::range::KeyRange;
 use crate::read::rest_after;
 
@@ -88,11 +88,7 @@ impl Run {
 
     fn check_key(&self, at: usize, key: &[u8]) {
         let id = self.keyspaces[at].id;
-        let found = match self.overlay.get(id, key) {
-            Pending::Value(value) => Some(value.clone()),
-            Pending::Deleted => None,
-            Pending::Unknown => self.base.get(id, key).unwrap(),
-        };
+        let found = self.overlay.get(id, key).unwrap_or_else(|| self.base.get(id, key).unwrap());
         assert_eq!(found.as_ref(), self.maps[at].get(key), "{key:?}");
     }
 

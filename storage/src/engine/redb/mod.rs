@@ -154,15 +154,16 @@ impl Redb {
 
     /// What redb has, with all that was pending.
     fn read_all(&self) -> Result<ReadTransaction> {
-        self.commit_pending_and(|| guarded(|| self.database.begin_read().map_err(failed)))
+        self.commit_pending_and(|| self.begin_read())
     }
 
     /// What redb has, without what is pending.
     fn committed(&self) -> Result<RedbSnapshot> {
-        guarded(|| {
-            let transaction = self.database.begin_read().map_err(failed)?;
-            Ok(RedbSnapshot::new(transaction, Arc::clone(&self.names)))
-        })
+        Ok(RedbSnapshot::new(self.begin_read()?, Arc::clone(&self.names)))
+    }
+
+    fn begin_read(&self) -> Result<ReadTransaction> {
+        guarded(|| self.database.begin_read().map_err(failed))
     }
 
     fn commit_durably(&self, transaction: WriteTransaction) -> Result<()> {

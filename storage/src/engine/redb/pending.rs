@@ -17,7 +17,7 @@ use super::failure::guarded;
 use crate::engine::{Changes, KeyspaceChanges, Page, PageLimit, Snapshot};
 use crate::error::{Error, Result};
 use crate::keyspace::KeyspaceId;
-use crate::overlay::{self, Overlay};
+use crate::overlay::Overlay;
 use crate::range::KeyRange;
 
 #[cfg(test)]
@@ -185,7 +185,7 @@ impl Pending {
         let get = |(keyspace, key): &(KeyspaceId, &[u8])| {
             let lower = layers.frozen.iter().rev().map(|layer| &**layer);
             let mut layers = [&layers.upper].into_iter().chain(lower);
-            layers.find_map(|layer| find(layer, *keyspace, key))
+            layers.find_map(|layer| layer.get(*keyspace, key))
         };
         keys.iter().map(get).collect()
     }
@@ -300,14 +300,6 @@ fn copied(bytes: &Bytes) -> Bytes {
     Bytes::copy_from_slice(bytes)
 }
 
-fn find(layer: &Overlay, keyspace: KeyspaceId, key: &[u8]) -> Option<Option<Bytes>> {
-    match layer.get(keyspace, key) {
-        overlay::Pending::Value(value) => Some(Some(value.clone())),
-        overlay::Pending::Deleted => Some(None),
-        overlay::Pending::Unknown => None,
-    }
-}
-
 /// A snapshot with a layer over it.
 struct Layered {
     base: Box<dyn Snapshot>,
@@ -316,10 +308,7 @@ struct Layered {
 
 impl Snapshot for Layered {
     fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Bytes>> {
-        match find(&self.layer, keyspace, key) {
-            Some(value) => Ok(value),
-            None => self.base.get(keyspace, key),
-        }
+        self.layer.get(keyspace, key).map_or_else(|| self.base.get(keyspace, key), Ok)
     }
 
     fn page(

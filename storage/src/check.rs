@@ -85,7 +85,8 @@ impl fmt::Debug for CheckOptions {
 ///
 /// - redb: the checksum of each page that is in use, and the order of the keys.
 /// - RocksDB: the manifest, the log, and the checksum of each block of each table, but for blocks that
-///   hold only what a deleted range covers.
+///   hold only what a deleted range covers, and for a block of about a hundred bytes that says where a table's filter has
+///   its parts: without it RocksDB reads on, without the filter, and says nothing.
 ///
 /// The lock is the one that [`Store::open`](crate::Store::open) takes. Dropping the future lets the
 /// check end soon; the directory is locked until then.

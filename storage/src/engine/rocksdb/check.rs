@@ -56,7 +56,15 @@ pub(in crate::engine) fn check(dir: &Path, findings: &mut Findings) -> Result<()
         findings.damage(path, None, cause);
         return Ok(());
     }
-    let (db, mut names) = match open(dir, &path, &mut options) {
+    let mut opened = open(dir, &path, tuning::with_whole_tables(&options, &cache));
+    if let Err((Step::Data, error)) = &opened
+        && damaged_file(error.as_ref(), &path, Step::Data).is_some()
+    {
+        // Of a table that RocksDB opens at once. The others are looked at all the same.
+        damage(&path, &path, None, error, findings)?;
+        opened = open(dir, &path, options);
+    }
+    let (db, mut names) = match opened {
         Ok(Opened { db, names, torn: None }) => (db, names),
         Ok(Opened { db, names, torn: Some(torn) }) => {
             findings.note(format!(
@@ -82,7 +90,6 @@ pub(in crate::engine) fn check(dir: &Path, findings: &mut Findings) -> Result<()
         }
         let files: Vec<_> = files.iter().filter(|f| f.column_family_name == name).collect();
         walk(&db, &family, &name, &path, &files, findings)?;
-        look_up_ends(&db, &family, &name, &path, &files, findings)?;
     }
     Ok(())
 }
@@ -95,8 +102,8 @@ struct Opened {
     torn: Option<RocksError>,
 }
 
-fn open(dir: &Path, path: &Path, options: &mut Options) -> Result<Opened, (Step, RocksError)> {
-    let names = Db::list_cf(options, path).map_err(|error| (Step::Manifest, error))?;
+fn open(dir: &Path, path: &Path, mut options: Options) -> Result<Opened, (Step, RocksError)> {
+    let names = Db::list_cf(&options, path).map_err(|error| (Step::Manifest, error))?;
     let open = |options: &Options| {
         let descriptors =
             names.iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
@@ -105,7 +112,7 @@ fn open(dir: &Path, path: &Path, options: &mut Options) -> Result<Opened, (Step,
     };
     options.create_if_missing(false);
     options.set_wal_recovery_mode(DBRecoveryMode::AbsoluteConsistency);
-    let strict = match open(options) {
+    let strict = match open(&options) {
         Ok(db) => return Ok(Opened { db, names, torn: None }),
         Err((_, error)) => error,
     };
@@ -114,16 +121,17 @@ fn open(dir: &Path, path: &Path, options: &mut Options) -> Result<Opened, (Step,
         return Err((Step::Data, strict));
     }
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
-    let db = match open(options) {
+    let db = match open(&options) {
         Err(_) if log_end::is_last_write_torn(dir, path).unwrap_or(false) => {
-            open(&tuning::cut_at_damage(options))?
+            open(&tuning::cut_at_damage(&options))?
         }
         opened => opened?,
     };
     Ok(Opened { db, names, torn: Some(strict) })
 }
 
-/// Reads every entry, and so every data block of every file that is not covered by a deleted range.
+/// Reads every entry, and so every data block of every file that is not covered by a deleted range; and opens
+/// each, which reads its index and filter.
 fn walk(
     db: &Db,
     family: &Family<'_>,
@@ -134,7 +142,8 @@ fn walk(
 ) -> Result<()> {
     let mut options = ReadOptions::default();
     options.set_verify_checksums(true);
-    options.fill_cache(false);
+    // A table whose blocks may not enter the cache is opened without reading its filter.
+    options.fill_cache(true);
     options.set_readahead_size(READAHEAD_BYTES);
     let mut entries = db.raw_iterator_cf_opt(family, options);
     entries.seek_to_first();
@@ -165,29 +174,8 @@ fn walk(
     Ok(())
 }
 
-/// Looks the last key of each file up, which reads the file's filter; the walk does not.
-fn look_up_ends(
-    db: &Db,
-    family: &Family<'_>,
-    name: &str,
-    path: &Path,
-    files: &[&LiveFile],
-    findings: &mut Findings,
-) -> Result<()> {
-    for key in files.iter().filter_map(|file| file.end_key.as_ref()) {
-        if let Err(error) = db.get_pinned_cf(family, key) {
-            let file = damaged_file(error.as_ref(), path, Step::Data);
-            let known = |damage: &crate::engine::check::Damage| Some(&damage.file) == file.as_ref();
-            if !findings.report.damage.iter().any(known) {
-                damage(path, path, Some(name), &error, findings)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Notes damage, in the file that the error names or else in `suspect`. An error that is no damage is
-/// passed on.
+/// Notes damage, in the file that the error names, unless it is known to be damaged, or else in `suspect`. An
+/// error that is no damage is passed on.
 fn damage(
     suspect: &Path,
     path: &Path,
@@ -200,7 +188,13 @@ fn damage(
     if passing && !is_missing(error) {
         return Err(Error::engine(error.clone()));
     }
-    let file = damaged_file(error.as_ref(), path, Step::Data).unwrap_or_else(|| suspect.to_owned());
+    let named = damaged_file(error.as_ref(), path, Step::Data);
+    if named.is_some()
+        && findings.report.damage.iter().any(|known| Some(&known.file) == named.as_ref())
+    {
+        return Ok(());
+    }
+    let file = named.unwrap_or_else(|| suspect.to_owned());
     findings.damage(file, keyspace.map(str::to_owned), error);
     Ok(())
 }

@@ -5,8 +5,8 @@
 //! count as well.
 
 use ::rocksdb::{
-    BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, DataBlockIndexType, LogLevel,
-    Options,
+    BlockBasedIndexType, BlockBasedOptions, BlockBasedTablePinningTier, Cache, DBCompressionType,
+    DBRecoveryMode, DataBlockIndexType, LogLevel, Options,
 };
 
 use crate::engine::EngineOptions;
@@ -15,6 +15,11 @@ use crate::error::{Error, Result};
 /// A data block before compression, in bytes: larger than the default 4 KiB, because it compresses
 /// better and needs fewer index entries; the hash index keeps point reads in it cheap.
 const BLOCK_BYTES: usize = 16 << 10;
+
+/// The size of one part of a table's index and filter, in bytes. A table of 64 MiB of small values has
+/// filters of megabytes: more than one of the parts that the block cache divides its capacity into, so
+/// that a whole filter would be read anew for every key.
+const INDEX_PART_BYTES: usize = 4 << 10;
 
 /// Bits of bloom filter for each key: about one useless read in a hundred for a key that is missing.
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
@@ -31,6 +36,9 @@ const BYTES_PER_SYNC: u64 = 1 << 20;
 const INFO_LOG_FILES_MAX: usize = 4;
 const INFO_LOG_BYTES_MAX: usize = 1 << 20;
 
+/// The fewest open files that RocksDB lets itself be limited to; it raises what is less.
+const OPEN_FILES_MIN: i32 = 20;
+
 /// The smallest size of the buffer of one column family, in bytes.
 const WRITE_BUFFER_BYTES_MIN: usize = 1 << 20;
 
@@ -45,9 +53,26 @@ pub(super) fn options(engine: &EngineOptions, cache: &Cache) -> Result<Options> 
     options.set_max_open_files(i32::try_from(engine.open_files_max).unwrap_or(i32::MAX));
     set_log_recovery(&mut options, engine);
     set_memory(&mut options, engine);
-    set_tables(&mut options, cache);
+    options.set_block_based_table_factory(&tables(cache));
+    // Most of the data is at the bottom, where it is written rarely and can be packed tighter.
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_bottommost_compression_type(DBCompressionType::Zstd);
+    // Keeps the space that overwritten data takes to about a tenth.
+    options.set_level_compaction_dynamic_level_bytes(true);
     set_background(&mut options);
     Ok(options)
+}
+
+/// `options` for a database whose indexes and filters are all to be read: each table's when the table is
+/// opened, and in memory until it is closed. As few are open as RocksDB can do with.
+pub(super) fn with_whole_tables(options: &Options, cache: &Cache) -> Options {
+    let mut tables = tables(cache);
+    tables.set_partition_pinning_tier(BlockBasedTablePinningTier::All);
+    tables.set_unpartitioned_pinning_tier(BlockBasedTablePinningTier::All);
+    let mut options = options.clone();
+    options.set_block_based_table_factory(&tables);
+    options.set_max_open_files(OPEN_FILES_MIN);
+    options
 }
 
 /// `options` for a database with no log at all, which RocksDB takes for damage where logs are chained. A
@@ -108,22 +133,22 @@ fn set_memory(options: &mut Options, engine: &EngineOptions) {
     options.set_memtable_whole_key_filtering(true);
 }
 
-fn set_tables(options: &mut Options, cache: &Cache) {
+fn tables(cache: &Cache) -> BlockBasedOptions {
     let mut tables = BlockBasedOptions::default();
     tables.set_block_cache(cache);
     tables.set_block_size(BLOCK_BYTES);
     tables.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
     tables.set_bloom_filter(BLOOM_BITS_PER_KEY, false);
     tables.set_whole_key_filtering(true);
+    tables.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    tables.set_partition_filters(true);
+    tables.set_metadata_block_size(INDEX_PART_BYTES);
     tables.set_cache_index_and_filter_blocks(true);
+    // What says where the parts are is small and asked on every read.
+    tables.set_pin_top_level_index_and_filter(true);
     // The newest files are asked on every read: their filters must not be pushed out by data.
     tables.set_pin_l0_filter_and_index_blocks_in_cache(true);
-    options.set_block_based_table_factory(&tables);
-    // Most of the data is at the bottom, where it is written rarely and can be packed tighter.
-    options.set_compression_type(DBCompressionType::Lz4);
-    options.set_bottommost_compression_type(DBCompressionType::Zstd);
-    // Keeps the space that overwritten data takes to about a tenth.
-    options.set_level_compaction_dynamic_level_bytes(true);
+    tables
 }
 
 fn set_background(options: &mut Options) {

@@ -84,9 +84,9 @@ impl fmt::Debug for CheckOptions {
 /// memory. It takes the time that reading all data takes, three times over on redb.
 ///
 /// - redb: the checksum of each page that is in use, and the order of the keys.
-/// - RocksDB: the manifest, the log, and the checksum of each block of each table, but for blocks that
-///   hold only what a deleted range covers, and for a block of about a hundred bytes that says where a table's filter has
-///   its parts: without it RocksDB reads on, without the filter, and says nothing.
+/// - RocksDB: the manifest, the log, and the checksum of each block of each table, but for data blocks that
+///   hold only what a deleted range covers. Where one table is damaged, those whose keys are between its own may not be
+///   read whole, and of filters the first damaged one may be all that is named: check again once it is mended.
 ///
 /// The lock is the one that [`Store::open`](crate::Store::open) takes. Dropping the future lets the
 /// check end soon; the directory is locked until then.

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use ::rocksdb::statistics::Ticker;
 use ::rocksdb::{
     Cache, ColumnFamilyDescriptor, DBRecoveryMode, Error as RocksError, ErrorKind, LiveFile,
     Options, ReadOptions,
@@ -15,7 +16,7 @@ use crate::engine::EngineOptions;
 use crate::engine::check::Findings;
 use crate::error::{Error, Result};
 
-/// Memory for index and filter blocks, in bytes.
+/// Memory for blocks, in bytes, besides the index and filter of each table that is open.
 const CACHE_BYTES: usize = 32 << 20;
 
 /// How far the walk reads ahead, in bytes.
@@ -56,14 +57,7 @@ pub(in crate::engine) fn check(dir: &Path, findings: &mut Findings) -> Result<()
         findings.damage(path, None, cause);
         return Ok(());
     }
-    let mut opened = open(dir, &path, tuning::with_whole_tables(&options, &cache));
-    if let Err((Step::Data, error)) = &opened
-        && damaged_file(error.as_ref(), &path, Step::Data).is_some()
-    {
-        // Of a table that RocksDB opens at once. The others are looked at all the same.
-        damage(&path, &path, None, error, findings)?;
-        opened = open(dir, &path, options);
-    }
+    let opened = open(dir, &path, tuning::without_filters(&options, &cache));
     let (db, mut names) = match opened {
         Ok(Opened { db, names, torn: None }) => (db, names),
         Ok(Opened { db, names, torn: Some(torn) }) => {
@@ -90,8 +84,10 @@ pub(in crate::engine) fn check(dir: &Path, findings: &mut Findings) -> Result<()
         }
         let files: Vec<_> = files.iter().filter(|f| f.column_family_name == name).collect();
         walk(&db, &family, &name, &path, &files, findings)?;
+        look_up_ends(&db, &family, &name, &path, &files, findings)?;
     }
-    Ok(())
+    drop(db);
+    open_tables(dir, &path, &tuning::with_whole_tables(&options, &cache), findings)
 }
 
 struct Opened {
@@ -130,8 +126,7 @@ fn open(dir: &Path, path: &Path, mut options: Options) -> Result<Opened, (Step, 
     Ok(Opened { db, names, torn: Some(strict) })
 }
 
-/// Reads every entry, and so every data block of every file that is not covered by a deleted range; and opens
-/// each, which reads its index and filter.
+/// Reads every entry, and so every data block of every file that is not covered by a deleted range.
 fn walk(
     db: &Db,
     family: &Family<'_>,
@@ -142,11 +137,11 @@ fn walk(
 ) -> Result<()> {
     let mut options = ReadOptions::default();
     options.set_verify_checksums(true);
-    // A table whose blocks may not enter the cache is opened without reading its filter.
-    options.fill_cache(true);
+    options.fill_cache(false);
     options.set_readahead_size(READAHEAD_BYTES);
     let mut entries = db.raw_iterator_cf_opt(family, options);
     entries.seek_to_first();
+    let mut before = None;
     // Each damaged file is stepped over, so that the others are looked at too.
     for _ in 0..=files.len() {
         let mut last = Vec::new();
@@ -159,6 +154,11 @@ fn walk(
         let Err(error) = entries.status() else { return Ok(()) };
         damage(path, path, Some(name), &error, findings)?;
         let damaged = damaged_file(error.as_ref(), path, Step::Data);
+        // A file that cannot even be opened cannot be stepped over.
+        if damaged == before {
+            return Ok(());
+        }
+        before.clone_from(&damaged);
         let damaged = files.iter().find(|file| {
             damaged
                 .as_ref()
@@ -170,6 +170,68 @@ fn walk(
             return Ok(());
         }
         entries.seek([end, &[0][..]].concat());
+    }
+    Ok(())
+}
+
+/// Looks the last key of each file up: where a file that is damaged was stepped over, others with the same keys were
+/// too.
+fn look_up_ends(
+    db: &Db,
+    family: &Family<'_>,
+    name: &str,
+    path: &Path,
+    files: &[&LiveFile],
+    findings: &mut Findings,
+) -> Result<()> {
+    for key in files.iter().filter_map(|file| file.end_key.as_ref()) {
+        if let Err(error) = db.get_pinned_cf(family, key) {
+            damage(path, path, Some(name), &error, findings)?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens every table, also those that a deleted range covers, with `options` that have its index and filter read.
+/// RocksDB can do without some of those blocks: it does not say that they are damaged, but counts it.
+fn open_tables(dir: &Path, path: &Path, options: &Options, findings: &mut Findings) -> Result<()> {
+    let db = match open(dir, path, options.clone()) {
+        Ok(opened) => opened.db,
+        Err((step, error)) => {
+            findings.note("a damaged filter keeps the filters of other tables from being read");
+            return damage(&suspect(error.as_ref(), path, step), path, None, &error, findings);
+        }
+    };
+    let files = match db.live_files() {
+        Ok(files) => files,
+        Err(error) => return damage(path, path, None, &error, findings),
+    };
+    let mut is_named = false;
+    for file in files {
+        let name = &file.column_family_name;
+        let Some(family) = db.cf_handle(name) else { continue };
+        for key in [&file.start_key, &file.end_key].into_iter().flatten() {
+            let mut options = ReadOptions::default();
+            #[expect(
+                deprecated,
+                reason = "as a means to be faster; this is to see what is deleted"
+            )]
+            options.set_ignore_range_deletions(true);
+            // A table whose blocks may not enter the cache is opened without its filter.
+            options.fill_cache(true);
+            let mut entries = db.raw_iterator_cf_opt(&family, options);
+            entries.seek(key);
+            if let Err(error) = entries.status() {
+                is_named = true;
+                damage(path, path, Some(name), &error, findings)?;
+            }
+        }
+    }
+    let mismatches = options.get_ticker_count(Ticker::BlockChecksumMismatchCount);
+    if mismatches > 0 && !is_named {
+        let what = "a block of a table's filter does not fit its checksum; RocksDB reads on without the filter, \
+                    and does not say which table's";
+        findings.damage(path.to_owned(), None, what);
     }
     Ok(())
 }

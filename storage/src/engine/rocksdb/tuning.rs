@@ -2,7 +2,8 @@
 //!
 //! Memory in total: the block cache and the write buffers, as the options say, plus what is pinned
 //! by running scans and compactions. Index and filter blocks live in the block cache, so that they
-//! count as well.
+//! count as well; of each open table, what says where their parts are stays there, some kilobytes for a
+//! million keys, also if that is more than the cache is to hold.
 
 use ::rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, BlockBasedTablePinningTier, Cache, DBCompressionType,
@@ -63,8 +64,17 @@ pub(super) fn options(engine: &EngineOptions, cache: &Cache) -> Result<Options> 
     Ok(options)
 }
 
+/// `options` for a database whose filters are not to be read. They hold no data, but RocksDB opens no table of
+/// level 0 whose filter is damaged.
+pub(super) fn without_filters(options: &Options, cache: &Cache) -> Options {
+    let mut options = options.clone();
+    options.set_block_based_table_factory(&tables_without_filters(cache));
+    options
+}
+
 /// `options` for a database whose indexes and filters are all to be read: each table's when the table is
-/// opened, and in memory until it is closed. As few are open as RocksDB can do with.
+/// opened, and in memory until it is closed. As few are open as RocksDB can do with. It counts the blocks
+/// that do not fit their checksum.
 pub(super) fn with_whole_tables(options: &Options, cache: &Cache) -> Options {
     let mut tables = tables(cache);
     tables.set_partition_pinning_tier(BlockBasedTablePinningTier::All);
@@ -72,6 +82,7 @@ pub(super) fn with_whole_tables(options: &Options, cache: &Cache) -> Options {
     let mut options = options.clone();
     options.set_block_based_table_factory(&tables);
     options.set_max_open_files(OPEN_FILES_MIN);
+    options.enable_statistics();
     options
 }
 
@@ -134,14 +145,19 @@ fn set_memory(options: &mut Options, engine: &EngineOptions) {
 }
 
 fn tables(cache: &Cache) -> BlockBasedOptions {
+    let mut tables = tables_without_filters(cache);
+    tables.set_bloom_filter(BLOOM_BITS_PER_KEY, false);
+    tables.set_whole_key_filtering(true);
+    tables.set_partition_filters(true);
+    tables
+}
+
+fn tables_without_filters(cache: &Cache) -> BlockBasedOptions {
     let mut tables = BlockBasedOptions::default();
     tables.set_block_cache(cache);
     tables.set_block_size(BLOCK_BYTES);
     tables.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
-    tables.set_bloom_filter(BLOOM_BITS_PER_KEY, false);
-    tables.set_whole_key_filtering(true);
     tables.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
-    tables.set_partition_filters(true);
     tables.set_metadata_block_size(INDEX_PART_BYTES);
     tables.set_cache_index_and_filter_blocks(true);
     // What says where the parts are is small and asked on every read.

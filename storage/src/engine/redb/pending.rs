@@ -9,7 +9,9 @@
 use std::collections::BTreeMap;
 use std::mem;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+};
 
 use bytes::Bytes;
 
@@ -103,7 +105,7 @@ impl Pending {
         };
         let mut lower = match lower {
             Some(lower) => lower,
-            None if is_enough => self.committing.lock().unwrap_or_else(PoisonError::into_inner),
+            None if is_enough => self.committing(),
             None => return Ok(()),
         };
         if is_enough {
@@ -124,7 +126,7 @@ impl Pending {
         mut commit: impl FnMut(&Changes) -> Result<()>,
         then: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        let mut lower = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lower = self.committing();
         self.read().check()?;
         self.step(&mut lower, usize::MAX, &mut commit)?;
         *lower = self.begin()?;
@@ -208,6 +210,10 @@ impl Pending {
         let mut layers = self.write();
         layers.freeze();
         take().map(|base| layers.over(base))
+    }
+
+    fn committing(&self) -> MutexGuard<'_, Option<Lower>> {
+        self.committing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Layers> {

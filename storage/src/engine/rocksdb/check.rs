@@ -57,8 +57,7 @@ pub(in crate::engine) fn check(dir: &Path, findings: &mut Findings) -> Result<()
         findings.damage(path, None, cause);
         return Ok(());
     }
-    let opened = open(dir, &path, tuning::without_filters(&options, &cache));
-    let (db, mut names) = match opened {
+    let (db, mut names) = match open(dir, &path, tuning::without_filters(&options, &cache)) {
         Ok(Opened { db, names, torn: None }) => (db, names),
         Ok(Opened { db, names, torn: Some(torn) }) => {
             findings.note(format!(
@@ -210,16 +209,13 @@ fn open_tables(dir: &Path, path: &Path, options: &Options, findings: &mut Findin
     for file in files {
         let name = &file.column_family_name;
         let Some(family) = db.cf_handle(name) else { continue };
+        let mut options = ReadOptions::default();
+        #[expect(deprecated, reason = "as a means to be faster; this is to see what is deleted")]
+        options.set_ignore_range_deletions(true);
+        // A table whose blocks may not enter the cache is opened without its filter.
+        options.fill_cache(true);
+        let mut entries = db.raw_iterator_cf_opt(&family, options);
         for key in [&file.start_key, &file.end_key].into_iter().flatten() {
-            let mut options = ReadOptions::default();
-            #[expect(
-                deprecated,
-                reason = "as a means to be faster; this is to see what is deleted"
-            )]
-            options.set_ignore_range_deletions(true);
-            // A table whose blocks may not enter the cache is opened without its filter.
-            options.fill_cache(true);
-            let mut entries = db.raw_iterator_cf_opt(&family, options);
             entries.seek(key);
             if let Err(error) = entries.status() {
                 is_named = true;

@@ -390,3 +390,74 @@ impl Executor {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use bytes::Bytes;
+    use pontoon_storage::EngineKind;
+
+    use super::super::data::Filling;
+    use super::super::keys::Op;
+    use super::*;
+
+    const ENTRIES: [(Mode, Flavor); 5] = [
+        (Mode::Pool, Flavor::None),
+        (Mode::Blocking, Flavor::CurrentThread),
+        (Mode::PerCall, Flavor::MultiThread),
+        (Mode::PerCallPool, Flavor::None),
+        (Mode::Direct, Flavor::None),
+    ];
+
+    /// Fsyncs that three puts of `workload` take, one after the other.
+    fn syncs_of_puts(data: &Data, (mode, flavor): (Mode, Flavor), workload: Workload) -> u64 {
+        let job = Job {
+            data,
+            entry: Entry { mode, flavor, pool_threads: None },
+            case: Case { engine: data.filling.kind, workload, concurrency: 1 },
+            round: 0,
+            settings: Settings {
+                seconds: 0.0,
+                seed: 1,
+                rate_per_sec: None,
+                durability: Durability::Never,
+                cache_bytes: 0,
+                direct_threads: 1,
+            },
+        };
+        let executor = Executor::start(flavor).unwrap();
+        let before = data.engine.syncs();
+        let (caller, store) = executor.block_on(job.caller(&Arc::default())).unwrap();
+        for n in 0..3 {
+            let put = caller.call(Op::Update(n), Bytes::from_static(b"abc"));
+            assert!(executor.block_on(put).unwrap());
+        }
+        let syncs = data.engine.syncs() - before;
+        drop(caller);
+        if let Some(store) = store {
+            executor.block_on(close(store)).unwrap();
+        }
+        syncs
+    }
+
+    #[test]
+    fn every_contender_syncs_each_durable_put_and_no_other() {
+        for kind in EngineKind::AVAILABLE.iter().copied().filter(|kind| kind.is_persistent()) {
+            let dir = tempfile::tempdir().unwrap();
+            let filling = Filling {
+                kind,
+                keys: 10,
+                value_bytes: 8,
+                cache_bytes: 1 << 20,
+                is_cold: false,
+                seed: 1,
+            };
+            let data = Data::fill(dir.path(), filling, |_| ()).unwrap();
+            for entry in ENTRIES {
+                assert_eq!(syncs_of_puts(&data, entry, Workload::PutDurable), 3, "{entry:?}");
+                assert_eq!(syncs_of_puts(&data, entry, Workload::Put), 0, "{entry:?}");
+            }
+            data.close().unwrap();
+        }
+    }
+}

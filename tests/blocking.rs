@@ -7,15 +7,12 @@ mod common;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use common::{Client, Reply, Server, bulk, encode, error, ok, persistent_engines};
+use common::{Client, PATIENCE, Reply, Server, bulk, encode, error, ok, persistent_engines};
 use rustix::process::Signal;
 
 const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
-
-/// How long something that must happen may take before the test says that it has not.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server that keeps nothing, and a client that looks on and acts.
 struct Stage {

@@ -6,11 +6,11 @@ mod common;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use common::{Server, persistent_engines};
-use deadpool_redis::{Config, Runtime};
+use common::{PATIENCE, Server, persistent_engines};
+use deadpool_redis::{Manager, Pool};
 use futures::{StreamExt, future};
 use redis::aio::{ConnectionManager, MultiplexedConnection};
-use redis::{AsyncCommands, Client, Direction, RedisResult, Value, pipe};
+use redis::{AsyncCommands, AsyncConnectionConfig, Client, Direction, RedisResult, Value, pipe};
 
 const TASKS: usize = 32;
 
@@ -41,8 +41,14 @@ fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
+/// The crate gives up on a reply after half a second by itself, which a slow disk may take.
+fn patient() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE))
+}
+
 async fn connect(url: &str) -> MultiplexedConnection {
-    Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
+    let client = Client::open(url).unwrap();
+    client.get_multiplexed_async_connection_with_config(&patient()).await.unwrap()
 }
 
 #[test]
@@ -98,7 +104,8 @@ fn many_tasks_share_one_connection() {
 #[test]
 fn a_pool_of_connections() {
     with_connections(|url, _| async move {
-        let pool = Config::from_url(url).create_pool(Some(Runtime::Tokio1)).unwrap();
+        let manager = Manager::new_with_config(url, patient()).unwrap();
+        let pool = Pool::builder(manager).build().unwrap();
         let tasks = (0..TASKS).map(|task| {
             let pool = pool.clone();
             async move {
@@ -213,7 +220,7 @@ fn resp3_pushes_come_beside_replies() {
     block_on(async {
         let url = format!("redis://127.0.0.1:{}/?protocol=resp3", server.port);
         let (sender, mut pushes) = tokio::sync::mpsc::channel(16);
-        let config = redis::AsyncConnectionConfig::new()
+        let config = patient()
             .set_push_sender(move |push| sender.try_send(push).map_err(|_| redis::aio::SendError));
         let client = Client::open(url).unwrap();
         let mut db = client.get_multiplexed_async_connection_with_config(&config).await.unwrap();

@@ -13,7 +13,7 @@ use pontoon_storage::EngineKind;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// So that a server that never answers fails a test instead of holding it for good.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `pontoon` with `args`, without the caller's settings.
 pub fn command(args: &[&str]) -> Command {

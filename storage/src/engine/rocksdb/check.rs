@@ -81,9 +81,10 @@ pub(in crate::engine) fn check(dir: &Path, findings: &mut Findings) -> Result<()
         if name != DEFAULT_FAMILY {
             findings.begin_keyspace(&name);
         }
-        let files: Vec<_> = files.iter().filter(|f| f.column_family_name == name).collect();
-        walk(&db, &family, &name, &path, &files, findings)?;
-        look_up_ends(&db, &family, &name, &path, &files, findings)?;
+        let files = files.iter().filter(|f| f.column_family_name == name).collect();
+        let reading = Reading { db: &db, family, name: &name, path: &path, files };
+        reading.walk(findings)?;
+        reading.look_up_ends(findings)?;
     }
     drop(db);
     open_tables(dir, &path, &tuning::with_whole_tables(&options, &cache), findings)
@@ -125,70 +126,67 @@ fn open(dir: &Path, path: &Path, mut options: Options) -> Result<Opened, (Step, 
     Ok(Opened { db, names, torn: Some(strict) })
 }
 
-/// Reads every entry, and so every data block of every file that is not covered by a deleted range.
-fn walk(
-    db: &Db,
-    family: &Family<'_>,
-    name: &str,
-    path: &Path,
-    files: &[&LiveFile],
-    findings: &mut Findings,
-) -> Result<()> {
-    let mut options = ReadOptions::default();
-    options.set_verify_checksums(true);
-    options.fill_cache(false);
-    options.set_readahead_size(READAHEAD_BYTES);
-    let mut entries = db.raw_iterator_cf_opt(family, options);
-    entries.seek_to_first();
-    let mut before = None;
-    // Each damaged file is stepped over, so that the others are looked at too.
-    for _ in 0..=files.len() {
-        let mut last = Vec::new();
-        while let Some((key, value)) = entries.item() {
-            findings.entry(path, key, value)?;
-            last.clear();
-            last.extend_from_slice(key);
-            entries.next();
-        }
-        let Err(error) = entries.status() else { return Ok(()) };
-        damage(path, path, Some(name), &error, findings)?;
-        let damaged = damaged_file(error.as_ref(), path, Step::Data);
-        // A file that cannot even be opened cannot be stepped over.
-        if damaged == before {
-            return Ok(());
-        }
-        before.clone_from(&damaged);
-        let damaged = files.iter().find(|file| {
-            damaged
-                .as_ref()
-                .is_some_and(|damaged| damaged.ends_with(file.name.trim_start_matches('/')))
-        });
-        let Some(end) = damaged.and_then(|file| file.end_key.as_ref()) else { return Ok(()) };
-        // Not back to what was read already, which would end in the same damage.
-        if *end < last {
-            return Ok(());
-        }
-        entries.seek([end, &[0][..]].concat());
-    }
-    Ok(())
+/// A family of the database that is open to be read.
+struct Reading<'a> {
+    db: &'a Db,
+    family: Family<'a>,
+    name: &'a str,
+    path: &'a Path,
+    files: Vec<&'a LiveFile>,
 }
 
-/// Looks the last key of each file up: where a file that is damaged was stepped over, others with the same keys were
-/// too.
-fn look_up_ends(
-    db: &Db,
-    family: &Family<'_>,
-    name: &str,
-    path: &Path,
-    files: &[&LiveFile],
-    findings: &mut Findings,
-) -> Result<()> {
-    for key in files.iter().filter_map(|file| file.end_key.as_ref()) {
-        if let Err(error) = db.get_pinned_cf(family, key) {
-            damage(path, path, Some(name), &error, findings)?;
+impl Reading<'_> {
+    /// Reads every entry, and so every data block of every file that is not covered by a deleted range.
+    fn walk(&self, findings: &mut Findings) -> Result<()> {
+        let mut options = ReadOptions::default();
+        options.set_verify_checksums(true);
+        options.fill_cache(false);
+        options.set_readahead_size(READAHEAD_BYTES);
+        let mut entries = self.db.raw_iterator_cf_opt(&self.family, options);
+        entries.seek_to_first();
+        let mut before = None;
+        // Each damaged file is stepped over, so that the others are looked at too.
+        for _ in 0..=self.files.len() {
+            let mut last = Vec::new();
+            while let Some((key, value)) = entries.item() {
+                findings.entry(self.path, key, value)?;
+                last.clear();
+                last.extend_from_slice(key);
+                entries.next();
+            }
+            let Err(error) = entries.status() else { return Ok(()) };
+            damage(self.path, self.path, Some(self.name), &error, findings)?;
+            let damaged = damaged_file(error.as_ref(), self.path, Step::Data);
+            // A file that cannot even be opened cannot be stepped over.
+            if damaged == before {
+                return Ok(());
+            }
+            before.clone_from(&damaged);
+            let damaged = self.files.iter().find(|file| {
+                damaged
+                    .as_ref()
+                    .is_some_and(|damaged| damaged.ends_with(file.name.trim_start_matches('/')))
+            });
+            let Some(end) = damaged.and_then(|file| file.end_key.as_ref()) else { return Ok(()) };
+            // Not back to what was read already, which would end in the same damage.
+            if *end < last {
+                return Ok(());
+            }
+            entries.seek([end, &[0][..]].concat());
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Looks the last key of each file up: where a file that is damaged was stepped over, others with the same keys were
+    /// too.
+    fn look_up_ends(&self, findings: &mut Findings) -> Result<()> {
+        for key in self.files.iter().filter_map(|file| file.end_key.as_ref()) {
+            if let Err(error) = self.db.get_pinned_cf(&self.family, key) {
+                damage(self.path, self.path, Some(self.name), &error, findings)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Opens every table, also those that a deleted range covers, with `options` that have its index and filter read.

@@ -7,7 +7,7 @@ mod common;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use common::{PATIENCE, Server, persistent_engines};
-use deadpool_redis::{Manager, Pool};
+use deadpool_redis::{Manager, Pool, Runtime};
 use futures::{StreamExt, future};
 use redis::aio::{ConnectionManager, MultiplexedConnection};
 use redis::{AsyncCommands, AsyncConnectionConfig, Client, Direction, RedisResult, Value, pipe};
@@ -105,7 +105,7 @@ fn many_tasks_share_one_connection() {
 fn a_pool_of_connections() {
     with_connections(|url, _| async move {
         let manager = Manager::new_with_config(url, patient()).unwrap();
-        let pool = Pool::builder(manager).build().unwrap();
+        let pool = Pool::builder(manager).runtime(Runtime::Tokio1).build().unwrap();
         let tasks = (0..TASKS).map(|task| {
             let pool = pool.clone();
             async move {

@@ -205,19 +205,11 @@ mod tests {
 
     use pontoon_storage::{Bridge, EngineKind};
 
-    use super::super::data::{Data, Filling, StoreOptions};
+    use super::super::data::{Data, StoreOptions, ten_keys};
     use super::*;
 
     fn data(dir: &std::path::Path) -> Data {
-        let filling = Filling {
-            kind: EngineKind::Memory,
-            keys: 10,
-            value_bytes: 8,
-            cache_bytes: 1 << 20,
-            is_cold: false,
-            seed: 1,
-        };
-        Data::fill(dir, filling, |_| ()).unwrap()
+        ten_keys(dir, EngineKind::Memory).unwrap()
     }
 
     fn direct(data: &Data, durability: Durability) -> Arc<Direct> {

@@ -221,3 +221,17 @@ pub(super) fn evict(files: &[File]) {
         let _ = fadvise(file, 0, None, Advice::DontNeed);
     }
 }
+
+/// A little data for tests.
+#[cfg(test)]
+pub(super) fn ten_keys(dir: &Path, kind: EngineKind) -> Result<Data> {
+    let filling = Filling {
+        kind,
+        keys: 10,
+        value_bytes: 8,
+        cache_bytes: CACHE_BYTES_MIN,
+        is_cold: false,
+        seed: 1,
+    };
+    Data::fill(dir, filling, |_| ())
+}

@@ -397,7 +397,7 @@ mod tests {
     use bytes::Bytes;
     use pontoon_storage::EngineKind;
 
-    use super::super::data::Filling;
+    use super::super::data::ten_keys;
     use super::super::keys::Op;
     use super::*;
 
@@ -442,17 +442,9 @@ mod tests {
 
     #[test]
     fn every_contender_syncs_each_durable_put_and_no_other() {
-        for kind in EngineKind::AVAILABLE.iter().copied().filter(|kind| kind.is_persistent()) {
+        for &kind in EngineKind::AVAILABLE.iter().filter(|kind| kind.is_persistent()) {
             let dir = tempfile::tempdir().unwrap();
-            let filling = Filling {
-                kind,
-                keys: 10,
-                value_bytes: 8,
-                cache_bytes: 1 << 20,
-                is_cold: false,
-                seed: 1,
-            };
-            let data = Data::fill(dir.path(), filling, |_| ()).unwrap();
+            let data = ten_keys(dir.path(), kind).unwrap();
             for entry in ENTRIES {
                 assert_eq!(syncs_of_puts(&data, entry, Workload::PutDurable), 3, "{entry:?}");
                 assert_eq!(syncs_of_puts(&data, entry, Workload::Put), 0, "{entry:?}");
